@@ -1,0 +1,206 @@
+//! What can happen to a run: past-tense facts, one line each in the journal.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CleanUp, Conflict, Exit, Landing, Oid, Stop, StopCause, TaskName, Work};
+
+/// A piece of work that was begun for a task. It is journalled before the worker starts, so that
+/// after a crash everybody knows what may be half done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// Making branch and worktree, in the given slot.
+    Prepare {
+        /// Which of the run's slots the task holds, from 0.
+        slot: u32,
+    },
+    /// Starting the agent.
+    Start {
+        /// Which attempt this is, from 1.
+        attempt: u32,
+    },
+    /// Looking at what the agent left.
+    Collect,
+    /// Making a candidate off to the side.
+    Merge,
+    /// Moving the target to the candidate.
+    Publish,
+    /// Removing worktree and branch of a task that needs them no more.
+    CleanUp,
+}
+
+/// A fact. The only thing that changes a [`super::Run`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "snake_case")]
+pub enum Event {
+    /// A supervisor took the run: at its start, or later to land what waited.
+    RunStarted {
+        /// The supervisor's process id, for people.
+        pid: u32,
+    },
+    /// A worker was given something to do.
+    Begun {
+        /// The task.
+        task: TaskName,
+        /// What was begun.
+        #[serde(flatten)]
+        step: Step,
+    },
+    /// Branch and worktree are there.
+    Prepared {
+        /// The task.
+        task: TaskName,
+        /// The commit that the branch starts from.
+        base: Oid,
+        /// The run created the branch.
+        branch_created: bool,
+        /// The run created the worktree.
+        worktree_created: bool,
+    },
+    /// Branch or worktree could not be made.
+    PrepareFailed {
+        /// The task.
+        task: TaskName,
+        /// Why.
+        reason: String,
+    },
+    /// The agent runs.
+    AgentStarted {
+        /// The task.
+        task: TaskName,
+        /// The agent's process id.
+        pid: u32,
+    },
+    /// A stop request was passed on to the agent's shim.
+    StopSent {
+        /// The task.
+        task: TaskName,
+        /// How firmly.
+        stop: Stop,
+    },
+    /// The agent ended, and all that it had started.
+    AgentExited {
+        /// The task.
+        task: TaskName,
+        /// How.
+        exit: Exit,
+    },
+    /// What the agent left was looked at, and pinned.
+    Collected {
+        /// The task.
+        task: TaskName,
+        /// What the branch holds.
+        work: Work,
+        /// Something worth telling that does not stop the landing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The target has everything that the branch has.
+    NothingToLand {
+        /// The task.
+        task: TaskName,
+        /// The branch's tip.
+        tip: Option<Oid>,
+    },
+    /// A person is wanted before the work may land.
+    Held {
+        /// The task.
+        task: TaskName,
+        /// Why, and what would settle it.
+        reason: String,
+        /// The branch's tip, if it is known.
+        tip: Option<Oid>,
+    },
+    /// A candidate was made. Written before it is published, so that a crash in between is known.
+    CandidateMade {
+        /// The task.
+        task: TaskName,
+        /// The candidate.
+        landing: Landing,
+    },
+    /// The target was not where the candidate was made; a new one is needed.
+    TargetMoved {
+        /// The task.
+        task: TaskName,
+        /// Where the target is now.
+        tip: Oid,
+    },
+    /// The target moved to the candidate.
+    Landed {
+        /// The task.
+        task: TaskName,
+        /// The candidate that was published.
+        landing: Landing,
+    },
+    /// Branch and target collide.
+    Conflicted {
+        /// The task.
+        task: TaskName,
+        /// The target's tip that it was tried on.
+        onto: Oid,
+        /// Where.
+        conflicts: Vec<Conflict>,
+    },
+    /// The user asked to land a task that waits.
+    LandRequested {
+        /// The task.
+        task: TaskName,
+    },
+    /// Worktree and branch were removed, or kept for a reason.
+    CleanedUp {
+        /// The task.
+        task: TaskName,
+        /// What became of them.
+        cleanup: CleanUp,
+    },
+    /// Somebody asked the run, or some of its tasks, to stop.
+    StopRequested {
+        /// The tasks; all of them and the run itself where it is `None`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tasks: Option<Vec<TaskName>>,
+        /// Who asked.
+        cause: StopCause,
+        /// How firmly.
+        stop: Stop,
+    },
+    /// Nothing is left to do.
+    RunFinished {
+        /// The exit code that the run ended with.
+        exit_code: u8,
+    },
+}
+
+impl Event {
+    /// The task it is about, unless it is about the whole run.
+    pub fn task(&self) -> Option<&TaskName> {
+        match self {
+            Event::Begun { task, .. }
+            | Event::Prepared { task, .. }
+            | Event::PrepareFailed { task, .. }
+            | Event::AgentStarted { task, .. }
+            | Event::StopSent { task, .. }
+            | Event::AgentExited { task, .. }
+            | Event::Collected { task, .. }
+            | Event::NothingToLand { task, .. }
+            | Event::Held { task, .. }
+            | Event::CandidateMade { task, .. }
+            | Event::TargetMoved { task, .. }
+            | Event::Landed { task, .. }
+            | Event::Conflicted { task, .. }
+            | Event::LandRequested { task }
+            | Event::CleanedUp { task, .. } => Some(task),
+            Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => None,
+        }
+    }
+}
+
+/// An event and when it happened: one line of the journal.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// When, in UTC.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}

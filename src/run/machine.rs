@@ -1,0 +1,209 @@
+//! The transitions: one function that applies an event to a run and refuses what can't happen.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::{Event, Record, Run, Step, Stop, Task, TaskName, TaskState};
+
+/// An event that can't happen to the run in its present state. It is refused, and the run is as before.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Illegal {
+    /// The event.
+    pub event: Box<Event>,
+    /// The state of the task it is about; `None` if there is no such task or it is about the run.
+    pub state: Option<TaskState>,
+}
+
+impl fmt::Display for Illegal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.event.task(), self.state) {
+            (Some(task), Some(state)) => write!(f, "task '{task}' is {state}: ")?,
+            (Some(task), None) => write!(f, "no task '{task}': ")?,
+            (None, _) => {}
+        }
+        write!(f, "this can't happen now: {:?}", self.event)
+    }
+}
+
+impl std::error::Error for Illegal {}
+
+impl Run {
+    /// Applies one fact. Refuses, without changing anything, what can't happen in the present state.
+    pub fn apply(&mut self, record: &Record) -> Result<(), Illegal> {
+        let Record { at, event } = record;
+        match event {
+            Event::RunStarted { .. } => {
+                self.finished_at = None;
+                for task in &mut self.tasks {
+                    task.working = false;
+                    task.stop_sent = None;
+                }
+            }
+            Event::RunFinished { .. } => {
+                if !self.tasks.iter().all(|t| self.is_at_rest(t)) {
+                    return Err(Illegal { event: Box::new(event.clone()), state: None });
+                }
+                self.finished_at = Some(*at);
+            }
+            Event::StopRequested { tasks, cause, stop } => match tasks {
+                Some(names) => {
+                    for name in names {
+                        self.index_of(name, event)?;
+                    }
+                    for name in names {
+                        let i = self.index_of(name, event)?;
+                        request_stop(&mut self.tasks[i], *stop);
+                    }
+                }
+                None => {
+                    self.stop = Some(*cause);
+                    self.tasks.iter_mut().for_each(|t| request_stop(t, *stop));
+                }
+            },
+            _ => self.apply_to_task(*at, event)?,
+        }
+        self.clock += 1;
+        Ok(())
+    }
+
+    fn index_of(&self, name: &TaskName, event: &Event) -> Result<usize, Illegal> {
+        let illegal = || Illegal { event: Box::new(event.clone()), state: None };
+        self.index.get(name).copied().ok_or_else(illegal)
+    }
+
+    fn apply_to_task(&mut self, at: Timestamp, event: &Event) -> Result<(), Illegal> {
+        let Some(name) = event.task() else { return Ok(()) };
+        let i = self.index_of(name, event)?;
+        let clock = self.clock;
+        let task = &mut self.tasks[i];
+        let next = transition(task, event)
+            .ok_or_else(|| Illegal { event: Box::new(event.clone()), state: Some(task.state) })?;
+        task.working = matches!(event, Event::Begun { .. })
+            || (task.working && matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. }));
+        remember(task, at, event, clock);
+        task.state = next;
+        match event {
+            Event::Landed { landing, .. } => self.tip = landing.commit.clone(),
+            Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The arrows: the state that `event` leads to, or `None` where it can't happen.
+fn transition(task: &Task, event: &Event) -> Option<TaskState> {
+    use TaskState::*;
+    let state = task.state;
+    let next = match (state, event) {
+        (Queued, Event::Begun { step: Step::Prepare { .. }, .. }) => Preparing,
+        (Preparing, Event::Begun { step: Step::Prepare { .. }, .. }) if !task.working => Preparing,
+        (Preparing, Event::Prepared { .. }) if task.stop.is_some() => Aborted,
+        (Preparing, Event::Prepared { .. }) => Preparing,
+        (Preparing, Event::PrepareFailed { .. }) => Failed,
+        (Preparing, Event::Begun { step: Step::Start { .. }, .. }) if task.base.is_some() => Running,
+        (Running, Event::Begun { step: Step::Start { .. }, .. }) if !task.working => Running,
+        (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
+        (Running, Event::AgentExited { exit, .. }) => exit.state(),
+
+        (Finished | Failed | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })
+            if !task.collected && !task.working =>
+        {
+            state
+        }
+        (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
+        (Finished, Event::NothingToLand { .. }) => Unchanged,
+        (Finished | Integrating, Event::Held { .. }) => Held,
+
+        (Finished, Event::Begun { step: Step::Merge, .. }) if task.collected => Integrating,
+        (Integrating, Event::Begun { step: Step::Merge | Step::Publish, .. }) if !task.working => Integrating,
+        (Integrating, Event::CandidateMade { .. } | Event::TargetMoved { .. }) => Integrating,
+        (Integrating, Event::NothingToLand { .. }) => Unchanged,
+        (Integrating, Event::Landed { .. }) => Landed,
+        (Integrating, Event::Conflicted { .. }) => Conflicted,
+
+        (Finished | Held | Conflicted, Event::LandRequested { .. }) if !task.working => Finished,
+
+        (Landed | Unchanged, Event::Begun { step: Step::CleanUp, .. })
+            if task.cleanup.is_none() && !task.working =>
+        {
+            state
+        }
+        (Landed | Unchanged, Event::CleanedUp { .. }) => state,
+        _ => return None,
+    };
+    Some(next)
+}
+
+/// What the task carries along from an event, beside its state.
+fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
+    match event {
+        Event::Begun { step, .. } => match step {
+            Step::Prepare { slot } => task.slot = *slot,
+            Step::Start { attempt } => {
+                task.attempt = *attempt;
+                task.collected = false;
+                task.started_at = Some(at);
+            }
+            Step::Merge => task.landing = None,
+            Step::Collect | Step::Publish | Step::CleanUp => {}
+        },
+        Event::Prepared { base, branch_created, worktree_created, .. } => {
+            task.base = Some(base.clone());
+            task.branch_created = *branch_created;
+            task.worktree_created = *worktree_created;
+        }
+        Event::PrepareFailed { reason, .. } => task.reason = Some(reason.clone()),
+        Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
+        Event::StopSent { stop, .. } => task.stop_sent = Some(*stop),
+        Event::AgentExited { exit, .. } => {
+            task.finished_at = Some(at);
+            task.pid = None;
+            task.ready = clock;
+            task.reason = (exit.state() == TaskState::Failed).then(|| exit.words());
+            task.exit = Some(exit.clone());
+        }
+        Event::Collected { work, note, .. } => {
+            task.collected = true;
+            task.work = Some(work.clone());
+            if note.is_some() {
+                task.reason = note.clone();
+            }
+        }
+        Event::NothingToLand { tip, .. } => {
+            task.collected = true;
+            task.work.get_or_insert_default().tip = tip.clone();
+        }
+        Event::Held { reason, tip, .. } => {
+            task.collected = true;
+            task.reason = Some(reason.clone());
+            if tip.is_some() {
+                task.work.get_or_insert_default().tip = tip.clone();
+            }
+        }
+        Event::CandidateMade { landing, .. } | Event::Landed { landing, .. } => {
+            task.landing = Some(landing.clone());
+        }
+        Event::TargetMoved { .. } => task.landing = None,
+        Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
+        Event::LandRequested { .. } => {
+            task.collected = false;
+            task.land_asked = true;
+            task.ready = clock;
+            task.reason = None;
+            task.landing = None;
+            task.conflicts.clear();
+        }
+        Event::CleanedUp { cleanup, .. } => task.cleanup = Some(cleanup.clone()),
+        Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => {}
+    }
+}
+
+fn request_stop(task: &mut Task, stop: Stop) {
+    match task.state {
+        TaskState::Queued => task.state = TaskState::Aborted,
+        TaskState::Preparing | TaskState::Running => task.stop = task.stop.max(Some(stop)),
+        _ => {}
+    }
+}
