@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{Event, Record, Run, Step, Stop, Task, TaskName, TaskState};
+use super::{Event, Record, Run, Step, Stop, Task, TaskState};
 
 /// An event that can't happen to the run in its present state. It is refused, and the run is as before.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,9 +29,27 @@ impl fmt::Display for Illegal {
 impl std::error::Error for Illegal {}
 
 impl Run {
+    /// Whether `event` can happen in the present state.
+    pub fn permits(&self, event: &Event) -> Result<(), Illegal> {
+        let illegal = |state| Illegal { event: Box::new(event.clone()), state };
+        match event {
+            Event::RunStarted { .. } => Ok(()),
+            Event::RunFinished { .. } => {
+                let over = self.tasks.iter().all(|t| self.is_at_rest(t));
+                if over { Ok(()) } else { Err(illegal(None)) }
+            }
+            Event::StopRequested { tasks, .. } => {
+                let mut names = tasks.iter().flatten();
+                if names.all(|name| self.index.contains_key(name)) { Ok(()) } else { Err(illegal(None)) }
+            }
+            _ => self.next_state(event).map(|_| ()),
+        }
+    }
+
     /// Applies one fact. Refuses, without changing anything, what can't happen in the present state.
     pub fn apply(&mut self, record: &Record) -> Result<(), Illegal> {
         let Record { at, event } = record;
+        self.permits(event)?;
         match event {
             Event::RunStarted { .. } => {
                 self.finished_at = None;
@@ -40,47 +58,38 @@ impl Run {
                     task.stop_sent = None;
                 }
             }
-            Event::RunFinished { .. } => {
-                if !self.tasks.iter().all(|t| self.is_at_rest(t)) {
-                    return Err(Illegal { event: Box::new(event.clone()), state: None });
-                }
-                self.finished_at = Some(*at);
-            }
-            Event::StopRequested { tasks, cause, stop } => match tasks {
-                Some(names) => {
-                    for name in names {
-                        self.index_of(name, event)?;
-                    }
-                    for name in names {
-                        let i = self.index_of(name, event)?;
-                        request_stop(&mut self.tasks[i], *stop);
-                    }
-                }
-                None => {
+            Event::RunFinished { .. } => self.finished_at = Some(*at),
+            Event::StopRequested { tasks, cause, stop } => {
+                let everything = tasks.is_none();
+                if everything {
                     self.stop = Some(*cause);
-                    self.tasks.iter_mut().for_each(|t| request_stop(t, *stop));
                 }
-            },
-            _ => self.apply_to_task(*at, event)?,
+                let asked = |t: &&mut Task| everything || tasks.iter().flatten().any(|n| n == t.name());
+                self.tasks.iter_mut().filter(asked).for_each(|t| request_stop(t, *stop));
+            }
+            _ => {
+                let (i, next) = self.next_state(event)?;
+                self.apply_to_task(i, next, *at, event);
+            }
         }
         self.clock += 1;
         Ok(())
     }
 
-    fn index_of(&self, name: &TaskName, event: &Event) -> Result<usize, Illegal> {
-        let illegal = || Illegal { event: Box::new(event.clone()), state: None };
-        self.index.get(name).copied().ok_or_else(illegal)
+    /// The task that an event is about, and the state that it gets into.
+    fn next_state(&self, event: &Event) -> Result<(usize, TaskState), Illegal> {
+        let illegal = |state| Illegal { event: Box::new(event.clone()), state };
+        let i = event.task().and_then(|name| self.index.get(name)).ok_or_else(|| illegal(None))?;
+        let task = &self.tasks[*i];
+        transition(task, event).map(|next| (*i, next)).ok_or_else(|| illegal(Some(task.state)))
     }
 
-    fn apply_to_task(&mut self, at: Timestamp, event: &Event) -> Result<(), Illegal> {
-        let Some(name) = event.task() else { return Ok(()) };
-        let i = self.index_of(name, event)?;
+    fn apply_to_task(&mut self, i: usize, next: TaskState, at: Timestamp, event: &Event) {
         let clock = self.clock;
         let task = &mut self.tasks[i];
-        let next = transition(task, event)
-            .ok_or_else(|| Illegal { event: Box::new(event.clone()), state: Some(task.state) })?;
-        task.working = matches!(event, Event::Begun { .. })
-            || (task.working && matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. }));
+        // These two tell of a worker that goes on; every other fact is a worker's result.
+        let goes_on = matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. });
+        task.working = matches!(event, Event::Begun { .. }) || (task.working && goes_on);
         remember(task, at, event, clock);
         task.state = next;
         match event {
@@ -88,7 +97,6 @@ impl Run {
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             _ => {}
         }
-        Ok(())
     }
 }
 

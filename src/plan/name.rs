@@ -1,0 +1,163 @@
+//! Task names: `NAME` or `NAME=PROMPT` on the command line.
+
+use std::collections::HashSet;
+
+use crate::run::TaskName;
+
+/// A task as it was asked for on the command line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Its name.
+    pub name: TaskName,
+    /// Its own prompt.
+    pub prompt: Option<String>,
+}
+
+/// Longest task name in bytes: it becomes a file name and part of a ref.
+const MAX_LEN: usize = 100;
+
+/// Reads `NAME[=PROMPT]` arguments. Every problem is reported, one line each, and then nothing is
+/// accepted.
+pub fn parse_requests(arguments: &[String]) -> Result<Vec<Request>, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut requests = Vec::new();
+    for argument in arguments {
+        let (name, prompt) = match argument.split_once('=') {
+            Some((name, prompt)) => (name, Some(prompt.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        match check_name(name) {
+            Ok(()) => requests.push(Request { name: name.into(), prompt }),
+            Err(why) => problems.push(format!("bad task name '{}': {why}", name.escape_debug())),
+        }
+    }
+    problems.extend(clashes(&requests));
+    if problems.is_empty() { Ok(requests) } else { Err(problems) }
+}
+
+/// A name is one or more parts with `/` between them; a part starts with an ASCII letter or digit and
+/// goes on with letters and digits of any script, `.`, `_` and `-`. What git refuses in a branch name
+/// (`git help check-ref-format`) is refused here too.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("it is empty");
+    }
+    if name.len() > MAX_LEN {
+        return Err("it is longer than 100 bytes");
+    }
+    name.split('/').try_for_each(check_part)
+}
+
+fn check_part(part: &str) -> Result<(), &'static str> {
+    match part.chars().next() {
+        None => return Err("'/' only stands between two parts"),
+        Some(first) if !first.is_ascii_alphanumeric() => {
+            return Err("each part starts with a letter (a to z) or a digit");
+        }
+        Some(_) => {}
+    }
+    if part.chars().any(|c| !c.is_alphanumeric() && !"._-".contains(c)) {
+        return Err("only letters, digits, '.', '_', '-' and '/' between parts are allowed");
+    }
+    if part.contains("..") {
+        return Err("git does not allow '..' in a branch name");
+    }
+    if part.ends_with('.') || part.to_ascii_lowercase().ends_with(".lock") {
+        return Err("git does not allow a branch name that ends in '.' or '.lock'");
+    }
+    if part == "HEAD" {
+        return Err("HEAD has a meaning of its own in git");
+    }
+    Ok(())
+}
+
+/// Names that stand twice, and names of which one is a folder of the other: git can't have both
+/// `feat` and `feat/x` as branches, nor can a disk as worktrees.
+fn clashes(requests: &[Request]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut seen = HashSet::new();
+    let names: HashSet<&str> = requests.iter().map(|r| r.name.0.as_str()).collect();
+    for request in requests {
+        let name = request.name.0.as_str();
+        if !seen.insert(name) {
+            problems.push(format!("task '{name}' is given twice"));
+            continue;
+        }
+        let parents = name.match_indices('/').map(|(i, _)| &name[..i]);
+        for parent in parents.filter(|parent| names.contains(parent)) {
+            problems.push(format!(
+                "tasks '{parent}' and '{name}' can't both exist: one is a folder of the other"
+            ));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Vec<Request>, Vec<String>> {
+        parse_requests(&arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn good_names_pass() {
+        for name in ["a", "auth", "A-1", "0", "x.y_z", "fix/login-form", "aß", "a日本", &"x".repeat(100)] {
+            assert!(parse(&[name]).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        let bad = [
+            "",
+            "$(touch x)",
+            "a;b",
+            "../x",
+            "-x",
+            ".git",
+            "HEAD",
+            "a..b",
+            "x.lock",
+            "X.LOCK",
+            "a\nb",
+            "a b",
+            "a/",
+            "/a",
+            "a//b",
+            "a/.b",
+            "é",
+            "a.",
+            "a~1",
+            "a:b",
+            "a@{1}",
+            "a\\b",
+            "x/HEAD",
+            "a\u{7f}",
+            "`id`",
+            &"x".repeat(101),
+        ];
+        for name in bad {
+            assert!(parse(&[name]).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let problems = parse(&["a;b", "ok", "ok", "feat/x", "feat", "-x"]).unwrap_err();
+        insta::assert_snapshot!(problems.join("\n"), @r"
+        bad task name 'a;b': only letters, digits, '.', '_', '-' and '/' between parts are allowed
+        bad task name '-x': each part starts with a letter (a to z) or a digit
+        task 'ok' is given twice
+        tasks 'feat' and 'feat/x' can't both exist: one is a folder of the other
+        ");
+    }
+
+    #[test]
+    fn a_prompt_follows_the_first_equals_sign() {
+        let requests = parse(&["a=say x=1; $(no)", "b", "c="]).unwrap();
+        let prompts: Vec<_> = requests.iter().map(|r| r.prompt.as_deref()).collect();
+        assert_eq!(prompts, [Some("say x=1; $(no)"), None, Some("")]);
+    }
+}

@@ -1,0 +1,188 @@
+//! Where things are: see `design.md`, "Where things are on disk".
+
+use std::fs::{DirBuilder, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::error::{Failure, exit};
+use crate::run::{RunId, TaskName};
+
+/// `<git-common-dir>/parallel`.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the repository with this common git directory.
+    pub fn new(common_dir: &Path) -> Self {
+        Layout { dir: common_dir.join("parallel") }
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The lock that a supervisor holds while it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// The parent of all records.
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join("runs")
+    }
+
+    /// The record of one run.
+    pub fn run(&self, id: &RunId) -> RunDir {
+        RunDir { dir: self.runs().join(&id.0) }
+    }
+
+    /// Refuses a directory that is a symbolic link, not a directory, or someone else's: what we write
+    /// must not end up in a place that another user chose.
+    pub fn check(&self) -> Result<()> {
+        for dir in [self.dir.clone(), self.runs()] {
+            match dir.symlink_metadata() {
+                Ok(found) => check_private(&dir, &found)?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e).with_context(|| format!("cannot look at {}", dir.display())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directories, for the owner alone whatever the umask.
+    pub fn create(&self) -> Result<()> {
+        self.check()?;
+        for dir in [self.dir.clone(), self.runs()] {
+            make_private_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_private(dir: &Path, found: &Metadata) -> Result<()> {
+    let why = if found.is_symlink() {
+        "is a symbolic link"
+    } else if !found.is_dir() {
+        "is not a directory"
+    } else if found.uid() != rustix::process::geteuid().as_raw() {
+        "belongs to another user"
+    } else {
+        return Ok(());
+    };
+    let message = format!("{} {why}", dir.display());
+    Err(Failure::new(exit::REFUSED, message)
+        .safe("Nothing was created or changed.")
+        .hint("git parallel keeps its records there; move it away if it isn't yours to keep")
+        .into())
+}
+
+/// Makes a directory for the owner alone; fine if it is there, and then tightened.
+fn make_private_dir(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let found = dir.symlink_metadata()?;
+            if !found.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::NotADirectory, "something else is there"));
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+}
+
+/// `runs/<id>`: the record of one run.
+#[derive(Clone, Debug)]
+pub struct RunDir {
+    dir: PathBuf,
+}
+
+impl RunDir {
+    /// The directory itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What was asked.
+    pub fn spec(&self) -> PathBuf {
+        self.dir.join("run.json")
+    }
+
+    /// What happened.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal.jsonl")
+    }
+
+    /// The named pipe that the supervisor listens on for requests.
+    pub fn control(&self) -> PathBuf {
+        self.dir.join("control")
+    }
+
+    /// What belongs to one task.
+    pub fn task(&self, name: &TaskName) -> PathBuf {
+        self.dir.join("tasks").join(&name.0)
+    }
+
+    /// A task's log.
+    pub fn log(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("output.log")
+    }
+
+    /// A task's prompt.
+    pub fn prompt(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("prompt.md")
+    }
+
+    /// Makes the directory of a task.
+    pub fn create_task(&self, name: &TaskName) -> io::Result<PathBuf> {
+        let dir = self.task(name);
+        let mut path = self.dir.join("tasks");
+        make_private_dir(&path)?;
+        for part in name.0.split('/') {
+            path.push(part);
+            make_private_dir(&path)?;
+        }
+        Ok(dir)
+    }
+
+    pub(super) fn create(&self) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(&self.dir)?;
+        std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o700))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_private_whatever_the_umask() {
+        let tmp = tempfile::tempdir().unwrap();
+        let layout = Layout::new(tmp.path());
+        layout.create().unwrap();
+        layout.create().unwrap();
+        let task = "a/b".into();
+        let run = layout.run(&RunId("r".into()));
+        run.create().unwrap();
+        run.create_task(&task).unwrap();
+        for dir in [layout.dir(), run.dir(), &run.task(&task), &run.dir().join("tasks/a")] {
+            assert_eq!(dir.metadata().unwrap().mode() & 0o777, 0o700, "{}", dir.display());
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tmp.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", tmp.path().join("parallel")).unwrap();
+        let layout = Layout::new(tmp.path());
+        assert!(layout.create().is_err());
+        assert_eq!(std::fs::read_dir(tmp.path().join("elsewhere")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,36 @@
+//! What is kept on disk: paths, the lock, the journal and the other records of a run.
+//!
+//! All of it lies in `<git-common-dir>/parallel`, readable by the owner alone. State files are hints:
+//! nothing is deleted or killed because a file says so.
+
+mod journal;
+mod layout;
+mod lock;
+mod runs;
+
+pub use journal::{Journal, Tail};
+pub use layout::{Layout, RunDir};
+pub use lock::{Holder, Lock};
+pub use runs::{Loaded, create, list, load};
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Writes a file so that it is there whole or not at all, whatever happens, and only for the owner.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file =
+        tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    File::open(dir)?.sync_all()
+}
+
+/// Opens a file of ours, never through a symbolic link, creating it for the owner alone.
+fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+    options.mode(0o600).custom_flags(NOFOLLOW).open(path)
+}
