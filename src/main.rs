@@ -1,5 +1,6 @@
 //! `git parallel`: run agents at once, each on its own branch and worktree, and land what they finish.
 
+mod cli;
 mod error;
 mod plan;
 mod run;

@@ -211,6 +211,8 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
 fn request_stop(task: &mut Task, stop: Stop) {
     match task.state {
         TaskState::Queued => task.state = TaskState::Aborted,
+        // Its worktree is there, its agent was not started.
+        TaskState::Preparing if task.base.is_some() => task.state = TaskState::Aborted,
         TaskState::Preparing | TaskState::Running => task.stop = task.stop.max(Some(stop)),
         _ => {}
     }

@@ -19,3 +19,6 @@ pub use model::{
     TaskName, TaskSpec, TaskState, Work,
 };
 pub use text::{Oid, Text};
+
+#[cfg(test)]
+mod tests;

@@ -439,8 +439,8 @@ pub struct Task {
 impl Task {
     pub(super) fn new(spec: TaskSpec) -> Self {
         Task {
+            state: if spec.skip { TaskState::Skipped } else { TaskState::Queued },
             spec,
-            state: TaskState::Queued,
             working: false,
             attempt: 0,
             slot: 0,

@@ -1,0 +1,313 @@
+//! The command line: the one source of help, man pages and completions.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::plan::parse_duration;
+
+/// Run agents at once, each on its own branch and worktree, and land what they finish.
+///
+/// For every task: one branch, one linked worktree, one agent (any command), all at once. As each agent
+/// finishes, its branch is landed on the target branch: by fast-forward when possible, else by a merge made
+/// off to the side. A conflict never touches the target or your checkout: it is escalated to you, with the
+/// work kept and the next command printed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "git-parallel",
+    bin_name = "git parallel",
+    version,
+    after_help = "See 'git parallel <command> -h' for a command's options, and 'git help parallel' for the manual.",
+    max_term_width = 100,
+    subcommand_required = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a run and see it through
+    Run(RunArgs),
+    /// Show where a run stands
+    Status(StatusArgs),
+    /// Show an agent's output
+    Logs(LogsArgs),
+    /// Stop agents and keep their work
+    Abort(AbortArgs),
+    /// Settle a conflict in the task's own worktree
+    Resolve(ResolveArgs),
+    /// Land what is finished, resolved or held
+    Land(LandArgs),
+    /// List all runs
+    List(ListArgs),
+    /// Remove worktrees, branches and records that are safe to remove
+    Cleanup(CleanupArgs),
+    /// Check whether a run could start here
+    Doctor(DoctorArgs),
+    /// Show the main job in a throw-away repository
+    Demo(DemoArgs),
+    /// Print a shell's completion script
+    Completions(CompletionsArgs),
+    /// Write the man pages into a directory
+    Man(ManArgs),
+    /// The process beside each agent; not for people
+    #[command(hide = true)]
+    Shim,
+}
+
+/// Start a run and see it through.
+///
+/// Makes a branch and a linked worktree for each TASK, runs AGENT in all of them at once and lands each
+/// branch on the target as its agent finishes. A TASK is a name such as 'auth'; its branch is 'feature/auth'
+/// (see --prefix), or the name itself if it has a '/'. TASK=PROMPT gives it a prompt of its own.
+///
+/// In the arguments of AGENT, {task}, {branch}, {worktree}, {base}, {target}, {prompt}, {prompt_file} and
+/// {slot} are replaced; no shell is involved. The agent is started in its worktree with GIT_PARALLEL_TASK
+/// and the like in its environment. Exit 0 means done; anything else means failed, and its work is kept.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel run auth docs billing -- ./agent.sh {task}
+  git parallel run -j 8 auth='Add a login form' docs='Write the guide' -- claude -p {prompt}
+  git parallel run -y --into develop fix/a fix/b -- sh -c 'make \"$GIT_PARALLEL_TASK\"'")]
+pub struct RunArgs {
+    /// A task's name, with its prompt if it has one of its own
+    #[arg(value_name = "TASK[=PROMPT]", required = true)]
+    pub tasks: Vec<String>,
+    /// The command to run for each task, and its arguments
+    #[arg(last = true, required = true, value_name = "AGENT", value_hint = ValueHint::CommandWithArguments)]
+    pub agent: Vec<OsString>,
+    /// Prompt of every task that has none of its own
+    #[arg(short, long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// File that holds the prompt of every task that has none of its own
+    #[arg(short = 'P', long, value_name = "FILE", conflicts_with = "prompt", value_hint = ValueHint::FilePath)]
+    pub prompt_file: Option<PathBuf>,
+    /// Agents at once, 1 to 1000; the rest queue [default: 3, parallel.jobs]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub jobs: Option<u32>,
+    /// One agent after the other; the same as -j 1
+    #[arg(long, conflicts_with = "jobs")]
+    pub sequential: bool,
+    /// Branch that finished work lands on [default: the current branch, parallel.target]
+    #[arg(long, value_name = "BRANCH")]
+    pub into: Option<OsString>,
+    /// Commit that task branches start from [default: the target's tip]
+    #[arg(long, value_name = "REV")]
+    pub base: Option<OsString>,
+    /// Branch prefix of a task whose name has no '/' [default: feature/, parallel.branchPrefix]
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
+    /// What to do when a branch or worktree is there already
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    pub existing: Existing,
+    /// Land by a merge commit even where a fast-forward is possible
+    #[arg(long)]
+    pub no_ff: bool,
+    /// Leave finished branches for 'git parallel land'
+    #[arg(long)]
+    pub no_land: bool,
+    /// Uncommitted work of an agent that exited 0 [default: commit, parallel.leftovers]
+    #[arg(long, value_name = "WHAT")]
+    pub leftovers: Option<LeftoversArg>,
+    /// Stop an agent that runs longer, such as 90s, 30m or 2h [default: never, parallel.timeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Keep worktrees and branches of landed tasks
+    #[arg(long)]
+    pub keep: bool,
+    /// Start though tracked files have changes
+    #[arg(long)]
+    pub allow_dirty: bool,
+    /// If another run is going, wait for its end instead of refusing
+    #[arg(long, conflicts_with = "takeover")]
+    pub wait: bool,
+    /// If another run is going, abort it (its work is kept), then start; asks first
+    #[arg(long)]
+    pub takeover: bool,
+    /// Print the plan; create nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Don't ask [parallel.confirm=false]
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Print events as JSON, one a line
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    pub json: bool,
+    /// Print only what needs you, and the summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print each agent's output as it comes, prefixed with its task
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `--existing`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Existing {
+    /// Refuse to start
+    Fail,
+    /// Use the branch as it is
+    Reuse,
+    /// Leave the task out
+    Skip,
+    /// Start the branch anew; its old tip is pinned first
+    Overwrite,
+}
+
+/// `--leftovers`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LeftoversArg {
+    /// Commit all that git does not ignore
+    Commit,
+    /// Hold the task for you
+    Refuse,
+}
+
+/// Show where a run stands: the latest, or the one named. Works from anywhere in the repository, also while
+/// the run is going.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The run's id [default: the latest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show an agent's output. Terminal escapes are neutralised unless --raw is given. Without TASK, the output
+/// of every task of the latest run is shown.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The task
+    #[arg(value_name = "TASK")]
+    pub task: Option<String>,
+    /// Go on as the output grows, until the agent ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print the bytes as the agent wrote them
+    #[arg(long)]
+    pub raw: bool,
+    /// The run's id [default: the latest]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+/// Stop agents (TERM to the whole process group, KILL after 5 seconds) and keep their work. Without TASK, the
+/// whole run ends. A run whose supervisor died is ended for good.
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    /// The tasks to stop [default: all, and the run]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// Then remove what is safe to remove, as 'git parallel cleanup' does
+    #[arg(long)]
+    pub cleanup: bool,
+}
+
+/// Settle a conflict: merge the target into the task's branch, in the task's own worktree, and open your
+/// shell, the merge tool or a command there. Your checkout and the target are not touched. Afterwards,
+/// 'git parallel land TASK' lands it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel resolve billing
+  git parallel resolve billing --with mergetool
+  git parallel resolve billing --with 'git checkout --theirs . && git commit -am resolved'")]
+pub struct ResolveArgs {
+    /// The conflicted task
+    #[arg(value_name = "TASK")]
+    pub task: String,
+    /// Run this by 'sh -c' instead of your shell; 'mergetool' is git's merge tool
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
+    pub with: Option<String>,
+}
+
+/// Land what is finished, resolved or held. Refuses while the task's worktree holds conflict markers or an
+/// unfinished merge. Without TASK, everything that can be landed is.
+#[derive(Debug, Args)]
+pub struct LandArgs {
+    /// The tasks to land [default: all that wait]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// The run's id [default: the latest]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+}
+
+/// List all runs, the latest last.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Remove worktrees, branches and records that are safe to remove, and say why the others stay. Never removes
+/// unlanded commits, or changed, untracked or ignored files, unless --force names the task.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// The tasks [default: all of the run]
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<String>,
+    /// The run's id [default: the latest]
+    #[arg(long, value_name = "RUN", conflicts_with = "all")]
+    pub run: Option<String>,
+    /// Every run
+    #[arg(long, conflicts_with = "tasks")]
+    pub all: bool,
+    /// Only tell what would be removed
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Remove the named tasks' worktrees and branches though work in them would go; its commits stay pinned
+    #[arg(long, requires = "tasks")]
+    pub force: bool,
+}
+
+/// Check whether a run could start here: every problem at once, each with what to do.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {}
+
+/// Show the main job in a throw-away repository, with small shell scripts as agents: three agents at once,
+/// one fast-forward, one merge, and one conflict that is escalated, with how to settle it.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// An empty or new directory to make it in [default: a temporary one]
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+/// Print the completion script of a shell, for 'git parallel' and 'git-parallel'.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Write the man pages into a directory, such as ~/.local/share/man/man1.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The directory
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        super::Cli::command().debug_assert();
+    }
+}
