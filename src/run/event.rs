@@ -57,6 +57,9 @@ pub enum Event {
         branch_created: bool,
         /// The run created the worktree.
         worktree_created: bool,
+        /// Something worth telling, such as a hook that failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Branch or worktree could not be made.
     PrepareFailed {

@@ -138,7 +138,7 @@ fn transition(task: &Task, event: &Event) -> Option<TaskState> {
         {
             state
         }
-        (Landed | Unchanged, Event::CleanedUp { .. }) => state,
+        (_, Event::CleanedUp { .. }) if state.is_settled() || state == Finished => state,
         _ => return None,
     };
     Some(next)
@@ -157,8 +157,9 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             Step::Merge => task.landing = None,
             Step::Collect | Step::Publish | Step::CleanUp => {}
         },
-        Event::Prepared { base, branch_created, worktree_created, .. } => {
+        Event::Prepared { base, branch_created, worktree_created, note, .. } => {
             task.base = Some(base.clone());
+            task.reason = note.clone();
             task.branch_created = *branch_created;
             task.worktree_created = *worktree_created;
         }
@@ -192,6 +193,7 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         }
         Event::CandidateMade { landing, .. } | Event::Landed { landing, .. } => {
             task.landing = Some(landing.clone());
+            task.conflicts.clear();
         }
         Event::TargetMoved { .. } => task.landing = None,
         Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
@@ -201,7 +203,6 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.ready = clock;
             task.reason = None;
             task.landing = None;
-            task.conflicts.clear();
         }
         Event::CleanedUp { cleanup, .. } => task.cleanup = Some(cleanup.clone()),
         Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => {}

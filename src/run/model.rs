@@ -111,6 +111,9 @@ pub struct TaskSpec {
     /// The branch existed before the run and is used as it is (`--existing reuse`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse: bool,
+    /// Its worktree existed too, and is used as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse_worktree: bool,
     /// The branch existed, and its old tip is pinned before it is reset (`--existing overwrite`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overwrite: Option<Oid>,

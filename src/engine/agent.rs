@@ -1,0 +1,176 @@
+//! One agent: starting its shim, passing its output and our stop requests along, and its exit.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{Context, Outbox};
+use crate::plan;
+use crate::run::{Event, Exit, Stop, Task, Text};
+use crate::shim::{self, Progress, Shim, ShimSpec};
+use crate::ui::WantedOutput;
+
+/// Time between TERM and KILL.
+const GRACE_MS: u64 = 5_000;
+
+/// The most that is kept of an agent's output.
+const LOG_CAP: u64 = 64 << 20;
+
+/// Sees an agent through, whoever started it: a new one is started; one that a dead supervisor left
+/// behind is adopted; of one that ended meanwhile, the record is read.
+pub(super) async fn supervise(
+    context: Arc<Context>,
+    task: Task,
+    stops: UnboundedReceiver<Stop>,
+    outbox: Outbox,
+    wanted: WantedOutput,
+) {
+    let exit = match fate(&context, &task).await {
+        Fate::Ended(exit) => exit,
+        Fate::Lives => adopt(&context, &task, stops).await,
+        Fate::New => start(&context, &task, stops, &outbox, wanted).await,
+    };
+    outbox.event(Event::AgentExited { task: task.name().clone(), exit });
+}
+
+/// What became of this attempt so far.
+enum Fate {
+    New,
+    Lives,
+    Ended(Exit),
+}
+
+async fn fate(context: &Arc<Context>, task: &Task) -> Fate {
+    let dir = context.dir.task(task.name());
+    let (attempt, known) = (task.attempt, task.pid.is_some());
+    let look = move || match shim::exit_record(&dir, attempt) {
+        Ok(Some(exit)) => Fate::Ended(exit),
+        _ if shim::is_alive(&dir) => Fate::Lives,
+        // It was seen running, and now there is neither process nor record.
+        _ if known => Fate::Ended(Exit::default()),
+        _ => Fate::New,
+    };
+    tokio::task::spawn_blocking(look).await.unwrap_or(Fate::New)
+}
+
+async fn start(
+    context: &Context,
+    task: &Task,
+    mut stops: UnboundedReceiver<Stop>,
+    outbox: &Outbox,
+    wanted: WantedOutput,
+) -> Exit {
+    let not_started = |why: String| Exit { not_started: Some(why), ..Exit::default() };
+    let mut shim = match Shim::spawn(&shim_spec(context, task)) {
+        Ok(shim) => shim,
+        Err(e) => return not_started(format!("cannot start the agent: {e}")),
+    };
+    let mut log = LogReader { path: context.dir.log(task.name()), offset: 0, wanted };
+    loop {
+        tokio::select! {
+            progress = shim.next() => match progress {
+                Progress::Started { pid } => {
+                    outbox.event(Event::AgentStarted { task: task.name().clone(), pid });
+                }
+                Progress::Output { bytes } => {
+                    while let Some(text) = log.read(bytes) {
+                        let _ = outbox.output.send((task.name().clone(), text)).await;
+                    }
+                }
+                Progress::Exited(exit) => return exit,
+            },
+            Some(stop) = stops.recv() => shim.stop(stop),
+        }
+    }
+}
+
+/// Waits for an agent that another supervisor started.
+async fn adopt(context: &Context, task: &Task, mut stops: UnboundedReceiver<Stop>) -> Exit {
+    let dir = context.dir.task(task.name());
+    let attempt = task.attempt;
+    let gone = {
+        let dir = dir.clone();
+        tokio::task::spawn_blocking(move || shim::wait_gone(&dir))
+    };
+    tokio::pin!(gone);
+    loop {
+        tokio::select! {
+            _ = &mut gone => break,
+            Some(stop) = stops.recv() => {
+                // If it can't be reached it is about to end, or its record was tampered with; its lock
+                // tells which.
+                let _ = shim::request(&dir, stop);
+            }
+        }
+    }
+    shim::exit_record(&dir, attempt).ok().flatten().unwrap_or_default()
+}
+
+fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
+    ShimSpec {
+        dir: context.dir.task(task.name()).into(),
+        attempt: task.attempt,
+        argv: arguments(context, task),
+        cwd: task.spec.worktree.clone(),
+        env: context.environment(task),
+        scrub: crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect(),
+        timeout_ms: context.spec.timeout_ms,
+        grace_ms: GRACE_MS,
+        log_cap: LOG_CAP,
+    }
+}
+
+/// The agent's argument vector with its placeholders replaced.
+fn arguments(context: &Context, task: &Task) -> Vec<Text> {
+    let spec = &task.spec;
+    let name = Text::from(spec.name.0.as_str());
+    let base = Text::from(task.base.as_ref().unwrap_or(&context.spec.base).as_str());
+    let slot = Text::from(task.slot.to_string());
+    let prompt = Text::from(spec.prompt.as_deref().unwrap_or_default());
+    let prompt_file = Text::from(context.dir.prompt(&spec.name));
+    let placeholders = [
+        ("task", &name),
+        ("branch", &spec.branch),
+        ("worktree", &spec.worktree),
+        ("base", &base),
+        ("target", &context.spec.target),
+        ("prompt", &prompt),
+        ("prompt_file", &prompt_file),
+        ("slot", &slot),
+    ];
+    context.spec.agent.iter().map(|argument| plan::expand(argument, &placeholders)).collect()
+}
+
+/// Reads what is new in a log, as much of it as somebody wants to see.
+struct LogReader {
+    path: PathBuf,
+    offset: u64,
+    wanted: WantedOutput,
+}
+
+impl LogReader {
+    const CHUNK: u64 = 64 * 1024;
+    /// Enough for a last line.
+    const END: u64 = 4 * 1024;
+
+    /// The next piece up to `length`, the log's length; `None` once all is read.
+    fn read(&mut self, length: u64) -> Option<Vec<u8>> {
+        let from = match self.wanted {
+            WantedOutput::None => return None,
+            WantedOutput::LastLine => self.offset.max(length.saturating_sub(Self::END)),
+            WantedOutput::All => self.offset,
+        };
+        let size = length.saturating_sub(from).min(Self::CHUNK);
+        if size == 0 {
+            return None;
+        }
+        let mut file = std::fs::File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(from)).ok()?;
+        let mut text = Vec::new();
+        let read = file.take(size).read_to_end(&mut text).ok()?;
+        self.offset = from + read as u64;
+        (read > 0).then_some(text)
+    }
+}

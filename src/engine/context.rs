@@ -1,0 +1,72 @@
+//! What every worker of a run may look at.
+
+use tokio::sync::Semaphore;
+
+use crate::git::Repository;
+use crate::run::{RunSpec, Task, TaskName, Text};
+use crate::store::RunDir;
+
+/// Shared by all workers of a run; never changes while the run goes on.
+#[derive(Debug)]
+pub struct Context {
+    /// The repository.
+    pub repo: Repository,
+    /// What was asked.
+    pub spec: RunSpec,
+    /// Where the run's record is.
+    pub dir: RunDir,
+    /// Ignored files that may go with a worktree (`parallel.disposable`).
+    pub disposable: Vec<String>,
+    /// Bounds how many workers wait for git or the disk at once.
+    pub(super) workers: Semaphore,
+}
+
+impl Context {
+    /// The context of a run.
+    pub fn new(repo: Repository, spec: RunSpec, dir: RunDir, disposable: Vec<String>) -> Self {
+        // More than this only makes the disk seek; landings must not queue behind a hundred checkouts.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Context { repo, spec, dir, disposable, workers: Semaphore::new(4 * cores) }
+    }
+
+    /// The ref that keeps something of a task reachable: `refs/parallel/<run>/<task>/<what>`.
+    pub fn pin(&self, task: &TaskName, what: &str) -> Text {
+        format!("refs/parallel/{}/{task}/{what}", self.spec.id).into()
+    }
+
+    /// The environment variables of an agent (and of hooks that stand in for one).
+    pub fn environment(&self, task: &Task) -> Vec<(String, Text)> {
+        let spec = &task.spec;
+        let base = task.base.as_ref().unwrap_or(&self.spec.base);
+        let mut variables = vec![
+            ("GIT_PARALLEL_RUN".to_owned(), Text::from(self.spec.id.0.as_str())),
+            ("GIT_PARALLEL_TASK".to_owned(), Text::from(spec.name.0.as_str())),
+            ("GIT_PARALLEL_BRANCH".to_owned(), spec.branch.clone()),
+            ("GIT_PARALLEL_BASE".to_owned(), Text::from(base.as_str())),
+            ("GIT_PARALLEL_TARGET".to_owned(), self.spec.target.clone()),
+            ("GIT_PARALLEL_WORKTREE".to_owned(), spec.worktree.clone()),
+            ("GIT_PARALLEL_ROOT".to_owned(), self.spec.root.clone()),
+            ("GIT_PARALLEL_SLOT".to_owned(), Text::from(task.slot.to_string())),
+            ("GIT_PARALLEL_ATTEMPT".to_owned(), Text::from(task.attempt.to_string())),
+            // An agent that trusts $PWD must not end up in the user's checkout.
+            ("PWD".to_owned(), spec.worktree.clone()),
+        ];
+        if spec.prompt.is_some() {
+            variables.push(("GIT_PARALLEL_PROMPT_FILE".to_owned(), self.dir.prompt(&spec.name).into()));
+        }
+        if let Some(parent) = spec.worktree.as_path().parent() {
+            // Without its `.git` file, git in the worktree would find the repository around it.
+            variables.push(("GIT_CEILING_DIRECTORIES".to_owned(), ceiling(parent)));
+        }
+        variables
+    }
+}
+
+fn ceiling(parent: &std::path::Path) -> Text {
+    let mut directories = parent.as_os_str().to_owned();
+    if let Some(others) = std::env::var_os("GIT_CEILING_DIRECTORIES").filter(|v| !v.is_empty()) {
+        directories.push(":");
+        directories.push(others);
+    }
+    directories.as_os_str().into()
+}

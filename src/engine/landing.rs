@@ -1,0 +1,98 @@
+//! Landing: making a candidate off to the side, and moving the target to it.
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use crate::git::merge::{self, Merged};
+use crate::git::publish::{self, Published};
+use crate::git::refs::{self, Expect};
+use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text};
+
+/// Makes a candidate of the task's work on the target's present tip.
+pub(super) fn merge(context: &Context, task: &Task, landed: Vec<Task>) -> Event {
+    try_merge(context, task, &landed).unwrap_or_else(|e| held(task, format!("it could not be merged: {e:#}")))
+}
+
+fn held(task: &Task, reason: String) -> Event {
+    Event::Held { task: task.name().clone(), reason, tip: None }
+}
+
+fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
+    let (repo, spec) = (&context.repo, &context.spec);
+    let name = task.name().clone();
+    let Some(onto) = refs::branch_tip(repo, &spec.target_ref())? else {
+        return Ok(held(task, format!("branch '{}' is gone", spec.target)));
+    };
+    let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
+    let message = merge::merge_message(&task.spec.branch, &spec.target);
+    let (commit, how) = match merge::merge(repo, &onto, &tip, spec.no_ff, &message)? {
+        Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
+        Merged::FastForward => (tip.clone(), How::FastForward),
+        Merged::Commit(commit) => (commit, How::Merge),
+        Merged::Conflicts(paths) => {
+            let conflicts = attribute(context, &paths, landed);
+            return Ok(Event::Conflicted { task: name, onto, conflicts });
+        }
+        Merged::Refused(why) => return Ok(held(task, why)),
+    };
+    // Until the target holds it, nothing else does; a `git gc` must not take it away.
+    let pin = candidate_pin(context);
+    refs::set_ref(repo, &pin, &commit, &Expect::Any, "parallel: candidate")?;
+    Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how } })
+}
+
+fn candidate_pin(context: &Context) -> Text {
+    format!("refs/parallel/{}/candidate", context.spec.id).into()
+}
+
+/// Names, for each path that collides, the task whose landing last changed it.
+fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict> {
+    let changed = |landing: &Landing| {
+        merge::changed_paths(&context.repo, &landing.onto, &landing.commit).unwrap_or_default()
+    };
+    let mut landed: Vec<_> = landed.iter().filter_map(|t| t.landed().map(|l| (t, changed(l)))).collect();
+    landed.sort_by_key(|(task, _)| std::cmp::Reverse(task.ready));
+    let culprit = |path: &Text| landed.iter().find(|(_, paths)| paths.contains(path));
+    paths
+        .iter()
+        .map(|path| Conflict { path: path.clone(), with: culprit(path).map(|(task, _)| task.name().clone()) })
+        .collect()
+}
+
+/// Moves the target to the candidate.
+pub(super) fn publish(context: &Context, task: &Task) -> Event {
+    try_publish(context, task).unwrap_or_else(|e| held(task, format!("it could not be landed: {e:#}")))
+}
+
+fn try_publish(context: &Context, task: &Task) -> Result<Event> {
+    let (repo, target) = (&context.repo, context.spec.target_ref());
+    let landing = task.landing.clone().context("there is no candidate")?;
+    let name = task.name().clone();
+    // After a crash the target may have moved already: then this is done.
+    if is_published(context, &landing)? {
+        return Ok(Event::Landed { task: name, landing });
+    }
+    let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
+    let event = match publish::publish(repo, &target, &landing.onto, &landing.commit, &message)? {
+        Published::Done { .. } => {
+            let _ = refs::delete_ref(repo, &candidate_pin(context), &landing.commit);
+            Event::Landed { task: name, landing }
+        }
+        Published::Moved(tip) => Event::TargetMoved { task: name, tip },
+        Published::Refused { reason, .. } => held(task, reason),
+    };
+    Ok(event)
+}
+
+fn is_published(context: &Context, landing: &Landing) -> Result<bool> {
+    match refs::branch_tip(&context.repo, &context.spec.target_ref())? {
+        Some(tip) if tip == landing.onto => Ok(false),
+        Some(tip) => refs::is_ancestor(&context.repo, &landing.commit, &tip),
+        None => Ok(false),
+    }
+}
+
+/// The target's tip, if there is one.
+pub(super) fn target_tip(context: &Context) -> Result<Option<Oid>> {
+    refs::branch_tip(&context.repo, &context.spec.target_ref())
+}

@@ -1,0 +1,333 @@
+//! The supervisor: the only async code, and the only owner of a run's state.
+//!
+//! [`Engine::drive`] is one loop. Workers (preparing, agents, landing, ...) are sent off by actions and
+//! report back by events; whatever wakes the loop, it does the same three things in the same order:
+//! append the event to the journal, apply it to the run, show it. Then it asks [`decide`] what can be
+//! started now, journals the intents, and sends the workers off. An error of a worker is an event like
+//! any other, so nothing can leave the loop and strand an agent; only a journal that can't be written
+//! ends it early, after the agents were stopped.
+
+mod agent;
+mod cleanup;
+mod collect;
+mod context;
+pub mod control;
+mod landing;
+pub mod preflight;
+mod prepare;
+mod signals;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+
+pub use context::Context;
+
+use crate::error::{Failure, exit};
+use crate::run::{Action, Event, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, decide};
+use crate::store::Journal;
+use crate::ui::Ui;
+use control::Request;
+
+/// What wakes the loop.
+#[derive(Debug)]
+enum Message {
+    Event(Event),
+    Request(Request),
+    Signal(StopCause),
+}
+
+/// Where workers send what they have to say.
+#[derive(Clone, Debug)]
+struct Outbox {
+    messages: UnboundedSender<Message>,
+    output: Sender<(TaskName, Vec<u8>)>,
+}
+
+impl Outbox {
+    fn event(&self, event: Event) {
+        // The loop outlives its workers; if it is gone, so is whoever would care.
+        let _ = self.messages.send(Message::Event(event));
+    }
+}
+
+/// A run being driven by this process, which holds the repository's lock.
+pub struct Engine {
+    context: Arc<Context>,
+    run: Run,
+    journal: Journal,
+    ui: Ui,
+    outbox: Outbox,
+    inbox: UnboundedReceiver<Message>,
+    output: Receiver<(TaskName, Vec<u8>)>,
+    agents: HashMap<TaskName, UnboundedSender<Stop>>,
+    broken: Option<anyhow::Error>,
+}
+
+impl Engine {
+    /// An engine for a run as it stands, new or replayed.
+    pub fn new(context: Context, run: Run, journal: Journal, ui: Ui) -> Self {
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let (output_sender, output) = mpsc::channel(64);
+        Engine {
+            context: Arc::new(context),
+            run,
+            journal,
+            ui,
+            outbox: Outbox { messages, output: output_sender },
+            inbox,
+            output,
+            agents: HashMap::new(),
+            broken: None,
+        }
+    }
+
+    /// Sees the run through and returns it. `first` is what is asked at its start, after the run was
+    /// taken: nothing for a new one, [`Event::LandRequested`] or [`Event::StopRequested`] for an old one.
+    ///
+    /// # Errors
+    ///
+    /// Only where the journal can't be written; agents were stopped then, and their work is kept.
+    pub fn drive(mut self, first: Vec<Event>) -> Result<Run> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .thread_keep_alive(Duration::from_millis(500))
+            .build()
+            .context("cannot start the supervisor")?;
+        let result = runtime.block_on(self.run_loop(first));
+        // Workers that are still busy after a broken journal are not waited for.
+        runtime.shutdown_background();
+        self.ui.finish(&self.run, Timestamp::now());
+        result.map(|()| self.run)
+    }
+
+    async fn run_loop(&mut self, first: Vec<Event>) -> Result<()> {
+        crate::sys::become_subreaper();
+        signals::listen(self.outbox.clone()).context("cannot listen for signals")?;
+        let control = control::listen(&self.context.dir.control(), self.outbox.clone())
+            .context("cannot listen for requests");
+        let control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
+        self.record(Event::RunStarted { pid: std::process::id() });
+        for event in first {
+            self.request(event);
+        }
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        while self.broken.is_none() {
+            self.act();
+            if self.run.finished_at.is_some() {
+                break;
+            }
+            tokio::select! {
+                Some(message) = self.inbox.recv() => self.receive_all(message),
+                Some((task, bytes)) = self.output.recv() => self.ui.output(&task, &bytes),
+                _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
+            }
+        }
+        drop(control);
+        match self.broken.take() {
+            Some(error) => Err(self.give_up(error).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Handles a message and all that have come since, so that one sync of the journal serves them all.
+    fn receive_all(&mut self, first: Message) {
+        self.receive(first);
+        while let Ok(message) = self.inbox.try_recv() {
+            self.receive(message);
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => {
+                if let Event::AgentExited { task, .. } = &event {
+                    self.agents.remove(task);
+                    while let Ok((task, bytes)) = self.output.try_recv() {
+                        self.ui.output(&task, &bytes);
+                    }
+                }
+                self.record(event);
+            }
+            Message::Request(Request::Abort { tasks }) => {
+                let (cause, stop) = (StopCause::Abort, Stop::Term);
+                self.request(Event::StopRequested { tasks, cause, stop });
+            }
+            Message::Request(Request::Land { tasks }) => {
+                for task in tasks {
+                    self.request(Event::LandRequested { task });
+                }
+            }
+            Message::Signal(cause) => {
+                let event = signals::respond(&self.run, cause);
+                self.announce_stop(&event);
+                self.request(event);
+            }
+        }
+    }
+
+    fn announce_stop(&mut self, event: &Event) {
+        let agents = self.run.tasks.iter().filter(|t| t.state == TaskState::Running).count();
+        let agents = crate::ui::count(agents, "agent");
+        match event {
+            Event::StopRequested { stop: Stop::Term, .. } => {
+                self.ui.note(&format!("stopping {agents}, work is kept; Ctrl-C again to kill them now"));
+            }
+            Event::StopRequested { stop: Stop::Kill, .. } => self.ui.note(&format!("killing {agents}")),
+            _ => {}
+        }
+    }
+
+    /// Records what a person or another process asked for, if it can be done.
+    fn request(&mut self, event: Event) {
+        match self.run.permits(&event) {
+            Ok(()) => self.record(event),
+            Err(refused) => self.ui.note(&format!("ignored a request: {refused}")),
+        }
+    }
+
+    /// Journal, state, screen: in this order.
+    fn record(&mut self, event: Event) {
+        if self.broken.is_some() {
+            return;
+        }
+        let record = Record { at: Timestamp::now(), event };
+        if let Err(illegal) = self.run.permits(&record.event) {
+            self.ui.note(&format!("warning: {illegal}"));
+            return;
+        }
+        if let Err(e) = self.journal.append(&record) {
+            self.broken = Some(e.into());
+            return;
+        }
+        if self.run.apply(&record).is_ok() {
+            self.ui.event(&self.run, &record);
+        }
+    }
+
+    /// Starts all that can be started. The intents are on disk before any worker moves.
+    fn act(&mut self) {
+        let actions = decide(&self.run);
+        for action in &actions {
+            let intent = action.intent(&self.run);
+            self.record(intent);
+        }
+        if let Err(e) = self.journal.sync() {
+            self.broken.get_or_insert(e.into());
+        }
+        if self.broken.is_some() {
+            return;
+        }
+        for action in actions {
+            match action {
+                Action::Step { task, step } => self.send_worker(&task, &step),
+                Action::Stop { task, stop } => {
+                    if let Some(agent) = self.agents.get(&task) {
+                        let _ = agent.send(stop);
+                    }
+                }
+                Action::Finish => {}
+            }
+        }
+    }
+
+    fn send_worker(&mut self, name: &TaskName, step: &Step) {
+        let Some(task) = self.run.task(name).cloned() else { return };
+        let (context, outbox) = (self.context.clone(), self.outbox.clone());
+        match step {
+            Step::Start { .. } => {
+                let (stops, stop_requests) = mpsc::unbounded_channel();
+                self.agents.insert(name.clone(), stops);
+                let wanted = self.ui.wanted_output();
+                tokio::spawn(agent::supervise(context, task, stop_requests, outbox, wanted));
+            }
+            Step::Prepare { .. } => self.queued(task, context, prepare::prepare),
+            Step::Collect => self.queued(task, context, collect::collect),
+            Step::CleanUp => self.queued(task, context, cleanup::clean_up),
+            Step::Publish => self.at_once(task, context, landing::publish),
+            Step::Merge => {
+                let landed = self.run.tasks.iter().filter(|t| t.landed().is_some()).cloned().collect();
+                self.at_once(task, context, |context, task| landing::merge(context, task, landed));
+            }
+        }
+    }
+
+    /// Sends off a worker that waits its turn among others like it.
+    fn queued(&self, task: Task, context: Arc<Context>, work: impl Work) {
+        let (outbox, failed) = (self.outbox.clone(), failure_event(&task));
+        tokio::spawn(async move {
+            let turns = context.clone();
+            let _turn = turns.workers.acquire().await;
+            outbox.event(blocking(task, context, work).await.unwrap_or(failed));
+        });
+    }
+
+    /// Sends off a worker that must not wait behind a hundred checkouts: there is one of its kind.
+    fn at_once(&self, task: Task, context: Arc<Context>, work: impl Work) {
+        let (outbox, failed) = (self.outbox.clone(), failure_event(&task));
+        tokio::spawn(async move {
+            outbox.event(blocking(task, context, work).await.unwrap_or(failed));
+        });
+    }
+
+    /// The journal can't be written: ends the agents, lets them save what they can, and tells why.
+    async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
+        self.ui.note("the record of the run can't be written; stopping its agents");
+        for agent in self.agents.values() {
+            let _ = agent.send(Stop::Term);
+        }
+        while !self.agents.is_empty() {
+            match self.inbox.recv().await {
+                Some(Message::Event(Event::AgentExited { task, .. })) => drop(self.agents.remove(&task)),
+                Some(Message::Signal(_)) => {
+                    self.agents.values().for_each(|agent| drop(agent.send(Stop::Kill)));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let journal = self.context.dir.journal();
+        let message = format!("cannot write {}", journal.display());
+        error.context(
+            Failure::new(exit::FAILURE, message)
+                .safe("Every branch and worktree is as its agent left it.")
+                .hint("make room on that file system (see 'df'), then: git parallel abort"),
+        )
+    }
+}
+
+/// What a worker does: waits for git or the disk, and answers with a fact.
+trait Work: FnOnce(&Context, &Task) -> Event + Send + 'static {}
+impl<F: FnOnce(&Context, &Task) -> Event + Send + 'static> Work for F {}
+
+/// Runs a worker on a thread of its own. One that panics is a failed worker, and fails its task alone.
+async fn blocking(
+    task: Task,
+    context: Arc<Context>,
+    work: impl Work,
+) -> Result<Event, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(move || work(&context, &task)).await
+}
+
+/// What to record of a task whose worker died on the way.
+fn failure_event(task: &Task) -> Event {
+    let name = task.name().clone();
+    let reason = "git parallel itself failed here; please report it".to_owned();
+    match task.state {
+        TaskState::Preparing => Event::PrepareFailed { task: name, reason },
+        TaskState::Finished | TaskState::Integrating => Event::Held { task: name, reason, tip: None },
+        TaskState::Landed | TaskState::Unchanged => Event::CleanedUp {
+            task: name,
+            cleanup: crate::run::CleanUp {
+                worktree_kept: Some(reason.clone()),
+                branch_kept: Some(reason),
+            },
+        },
+        _ => Event::Collected { task: name, work: Default::default(), note: Some(reason) },
+    }
+}

@@ -1,0 +1,171 @@
+//! Preflight: everything that would stop a run, found before anything is created, all at once.
+
+mod place;
+mod tasks;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use crate::error::{Failure, exit};
+use crate::git::{Config, Repository};
+use crate::plan::Request;
+use crate::run::{Leftovers, Oid, RunId, RunSpec, TaskSpec, Text};
+use crate::store::Layout;
+
+/// What a run was asked to be, from arguments and configuration.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The tasks, or why their names are refused.
+    pub tasks: Result<Vec<Request>, Vec<String>>,
+    /// The agent's argument vector.
+    pub agent: Vec<Text>,
+    /// Prompt of tasks that have none.
+    pub prompt: Option<String>,
+    /// Agents at once.
+    pub jobs: u32,
+    /// The target, where it is named.
+    pub target: Option<Text>,
+    /// Where task branches start, where it is named.
+    pub base: Option<Text>,
+    /// Prefix of branches.
+    pub prefix: String,
+    /// What to do with what is there already.
+    pub existing: OnExisting,
+    /// Start though tracked files have changes.
+    pub allow_dirty: bool,
+    /// Options that are passed on as they are.
+    pub no_ff: bool,
+    /// See [`RunSpec::land`].
+    pub land: bool,
+    /// See [`RunSpec::keep`].
+    pub keep: bool,
+    /// See [`RunSpec::leftovers`].
+    pub leftovers: Leftovers,
+    /// See [`RunSpec::timeout_ms`].
+    pub timeout_ms: Option<u64>,
+}
+
+/// What to do when a branch or worktree is there already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnExisting {
+    /// Refuse.
+    Fail,
+    /// Use it as it is.
+    Reuse,
+    /// Leave the task out.
+    Skip,
+    /// Start anew, the old tip pinned.
+    Overwrite,
+}
+
+/// Something that stops a run, and what to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Problem { what: what.into(), hint: Some(hint.into()) }
+    }
+
+    fn plain(what: impl Into<String>) -> Self {
+        Problem { what: what.into(), hint: None }
+    }
+}
+
+/// A run that could start.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    ask: Ask,
+    root: PathBuf,
+    target: Text,
+    /// The target's tip.
+    pub tip: Oid,
+    base: Oid,
+    /// Where the worktrees go.
+    pub worktrees: PathBuf,
+    tasks: Vec<TaskSpec>,
+}
+
+impl Draft {
+    /// What was asked, under the id of a run.
+    pub fn into_spec(self, id: RunId, started_at: Timestamp) -> RunSpec {
+        RunSpec {
+            version: RunSpec::VERSION,
+            id,
+            started_at,
+            target: self.target,
+            base: self.base,
+            root: self.root.into(),
+            agent: self.ask.agent,
+            jobs: self.ask.jobs,
+            no_ff: self.ask.no_ff,
+            land: self.ask.land,
+            keep: self.ask.keep,
+            leftovers: self.ask.leftovers,
+            timeout_ms: self.ask.timeout_ms,
+            tasks: self.tasks,
+        }
+    }
+}
+
+/// Checks whether the run could start. `Err`: all that stops it.
+pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> Result<Draft, Vec<Problem>> {
+    let mut problems = Vec::new();
+    place::check_git(repo, &mut problems);
+    place::check_records(repo, layout, &mut problems);
+    let worktrees = place::worktree_dir(repo, config);
+    let target = place::find_target(repo, ask.target.as_ref(), &mut problems);
+    let base = match &target {
+        Some((_, tip)) => place::find_base(repo, ask.base.as_ref(), tip, &mut problems),
+        None => None,
+    };
+    if let Some((name, _)) = &target {
+        place::check_target(repo, name, ask.allow_dirty, &mut problems);
+    }
+    let tasks = tasks::plan(repo, &worktrees, &ask, &mut problems);
+    if let Some(base) = &base {
+        tasks::check_agent(repo, &ask, base, &mut problems);
+        place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
+    }
+    match (target, base) {
+        (Some((target, tip)), Some(base)) if problems.is_empty() => {
+            Ok(Draft { root: repo.root().to_owned(), ask, target, tip, base, worktrees, tasks })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// All problems as one error: each with what to do.
+pub fn refuse(problems: &[Problem]) -> anyhow::Error {
+    let message = match problems {
+        [only] => only.what.clone(),
+        all => {
+            let lines = all.iter().map(|p| format!("\n  - {}", p.what)).collect::<String>();
+            format!("the run can't start, for {} reasons:{lines}", all.len())
+        }
+    };
+    let mut failure = Failure::new(exit::REFUSED, message).safe("Nothing was created or changed.");
+    let mut told: Vec<&str> = Vec::new();
+    for hint in problems.iter().filter_map(|p| p.hint.as_deref()) {
+        if !told.contains(&hint) {
+            told.push(hint);
+            failure = failure.hint(hint);
+        }
+    }
+    failure.into()
+}
+
+/// A path as people want to read it: relative to the current directory's parent where that is shorter.
+pub fn display_dir(path: &Path, root: &Path) -> String {
+    match (path.parent(), root.parent(), path.file_name()) {
+        (Some(a), Some(b), Some(name)) if a == b => format!("../{}/", name.to_string_lossy()),
+        _ => format!("{}/", path.display()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The tasks: names, branches, worktrees, the agent.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Ask, OnExisting, Problem};
+use crate::git::worktree::{self, Worktree};
+use crate::git::{Repository, refs, tree_has};
+use crate::plan::{self, Request};
+use crate::run::{Oid, TaskSpec, Text};
+
+/// What the repository has already, looked up once for all tasks.
+struct Present {
+    branches: HashMap<Text, Oid>,
+    worktrees: Vec<Worktree>,
+}
+
+/// Makes the tasks of a run, adding a problem for each that can't be.
+pub(super) fn plan(
+    repo: &Repository,
+    worktrees: &Path,
+    ask: &Ask,
+    problems: &mut Vec<Problem>,
+) -> Vec<TaskSpec> {
+    let requests = match &ask.tasks {
+        Ok(requests) => requests,
+        Err(bad) => {
+            problems.extend(bad.iter().map(Problem::plain));
+            return Vec::new();
+        }
+    };
+    let present = Present {
+        branches: refs::list(repo, "refs/heads/").unwrap_or_default().into_iter().collect(),
+        worktrees: worktree::list(repo).unwrap_or_default(),
+    };
+    let mut tasks = Vec::new();
+    for request in requests {
+        let task = task_spec(request, worktrees, ask);
+        if let Err(e) = refs::check_branch_name(&task.branch) {
+            problems.push(Problem::plain(format!("task '{}': {e:#}", task.name)));
+            continue;
+        }
+        let before = problems.len();
+        let task = meet_existing(task, &present, ask.existing, problems);
+        if problems.len() == before {
+            tasks.push(task);
+        }
+    }
+    tasks
+}
+
+fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
+    let name = &request.name.0;
+    let branch = if name.contains('/') { name.clone() } else { format!("{}{name}", ask.prefix) };
+    TaskSpec {
+        name: request.name.clone(),
+        branch: branch.into(),
+        worktree: worktrees.join(name).into(),
+        prompt: request.prompt.clone().or_else(|| ask.prompt.clone()),
+        reuse: false,
+        reuse_worktree: false,
+        overwrite: None,
+        skip: false,
+    }
+}
+
+/// Settles what happens to a task whose branch or worktree is there already.
+fn meet_existing(
+    mut task: TaskSpec,
+    present: &Present,
+    existing: OnExisting,
+    problems: &mut Vec<Problem>,
+) -> TaskSpec {
+    let full = task.branch_ref();
+    let tip = present.branches.get(&full);
+    let path = task.worktree.as_path();
+    let taken = path.symlink_metadata().is_ok();
+    let checkout = present.worktrees.iter().find(|w| w.branch.as_ref() == Some(&full) && !w.prunable);
+    let at_home = checkout.is_some_and(|w| w.path == path);
+
+    if tip.is_none() && !taken {
+        problems.extend(folder_clash(&task, present));
+        return task;
+    }
+    match existing {
+        OnExisting::Skip => task.skip = true,
+        OnExisting::Fail => problems.push(in_the_way(&task, tip.is_some())),
+        OnExisting::Reuse | OnExisting::Overwrite => {
+            if let Some(elsewhere) = checkout.filter(|_| !at_home) {
+                let place = elsewhere.path.display();
+                problems.push(Problem::new(
+                    format!("branch '{}' is checked out in {place}", task.branch),
+                    format!("switch that worktree to another branch: git -C {place} switch BRANCH"),
+                ));
+            } else if taken && (!at_home || existing == OnExisting::Overwrite) {
+                let what = format!("{} is in the way", path.display());
+                problems.push(Problem::new(what, format!("move or remove it: git worktree remove {}", path.display())));
+            }
+            task.reuse = existing == OnExisting::Reuse && tip.is_some();
+            task.reuse_worktree = task.reuse && at_home;
+            task.overwrite = tip.filter(|_| existing == OnExisting::Overwrite).cloned();
+        }
+    }
+    task
+}
+
+fn in_the_way(task: &TaskSpec, branch: bool) -> Problem {
+    let hint = "choose another name, remove what is done with ('git parallel cleanup'),\n\
+                or say what to do with it: --existing reuse, skip or overwrite";
+    let what = if branch {
+        format!("branch '{}' exists already", task.branch)
+    } else {
+        format!("{} exists already", task.worktree)
+    };
+    Problem::new(what, hint)
+}
+
+/// git can't have both `feature` and `feature/x`.
+fn folder_clash(task: &TaskSpec, present: &Present) -> Option<Problem> {
+    let full = task.branch_ref().to_string();
+    let parent = full.match_indices('/').map(|(i, _)| Text::from(&full[..i]));
+    let mut clashes = parent.filter(|name| present.branches.contains_key(name));
+    let below = format!("{full}/");
+    let other = clashes.next().or_else(|| {
+        present.branches.keys().find(|name| name.as_bstr().starts_with(below.as_bytes())).cloned()
+    })?;
+    let other = other.to_string().replacen("refs/heads/", "", 1);
+    let what = format!("branch '{}' can't be made beside '{other}': one is a folder of the other", task.branch);
+    Some(Problem::new(what, "choose another name or --prefix"))
+}
+
+/// The agent's command must be there, and what it asks for must be known.
+pub(super) fn check_agent(repo: &Repository, ask: &Ask, base: &Oid, problems: &mut Vec<Problem>) {
+    let Some(program) = ask.agent.first() else { return };
+    let dynamic = ["task", "branch", "worktree", "slot"].iter().any(|name| plan::mentions(program, name));
+    if !dynamic {
+        problems.extend(missing_program(repo, program, base));
+    }
+    let wants = |name| ask.agent.iter().any(|argument| plan::mentions(argument, name));
+    if !wants("prompt") && !wants("prompt_file") {
+        return;
+    }
+    let requests = ask.tasks.iter().flatten();
+    for request in requests.filter(|r| r.prompt.is_none() && ask.prompt.is_none()) {
+        let what = format!("task '{}' has no prompt, but the agent's command asks for one", request.name);
+        problems.push(Problem::new(what, "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE"));
+    }
+}
+
+fn missing_program(repo: &Repository, program: &Text, base: &Oid) -> Option<Problem> {
+    let path = program.as_path();
+    if path.is_relative() && program.as_bstr().contains(&b'/') {
+        // It is run in the task's worktree, which has what the base commit has.
+        let tracked = tree_has(repo, base, path).unwrap_or(true);
+        let hint = "worktrees hold tracked files only: commit it, or give its absolute path";
+        return (!tracked).then(|| Problem::new(format!("agent '{program}' is not in {}", base.short()), hint));
+    }
+    let found = crate::agents::find(program.as_os_str());
+    (!found).then(|| {
+        let what = format!("agent '{program}' was not found, or can't be executed");
+        Problem::new(what, "check its spelling and PATH; what follows '--' is the agent's command")
+    })
+}

@@ -1,0 +1,31 @@
+//! Ctrl-C, TERM and hang-up.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Message, Outbox};
+use crate::run::{Event, Run, Stop, StopCause};
+
+/// Turns signals into messages, for as long as the runtime lives.
+pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
+    let kinds = [
+        (SignalKind::interrupt(), StopCause::Interrupt),
+        (SignalKind::terminate(), StopCause::Terminate),
+        (SignalKind::hangup(), StopCause::HangUp),
+    ];
+    for (kind, cause) in kinds {
+        let mut stream = signal(kind)?;
+        let outbox = outbox.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                let _ = outbox.messages.send(Message::Signal(cause));
+            }
+        });
+    }
+    Ok(())
+}
+
+/// The first signal asks agents to stop, any further one kills them.
+pub(super) fn respond(run: &Run, cause: StopCause) -> Event {
+    let stop = if run.stop.is_some() { Stop::Kill } else { Stop::Term };
+    Event::StopRequested { tasks: None, cause: run.stop.unwrap_or(cause), stop }
+}
