@@ -1,6 +1,7 @@
 //! `git parallel`: run agents at once, each on its own branch and worktree, and land what they finish.
 
 mod error;
+mod git;
 mod run;
 mod shim;
 
