@@ -10,13 +10,23 @@ use super::{Context, Outbox};
 use crate::plan;
 use crate::run::{Event, Exit, Stop, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
-use crate::ui::WantedOutput;
 
 /// Time between TERM and KILL.
 const GRACE_MS: u64 = 5_000;
 
 /// The most that is kept of an agent's output.
 const LOG_CAP: u64 = 64 << 20;
+
+/// How much of the agents' output somebody looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WantedOutput {
+    /// Nothing.
+    None,
+    /// What comes last.
+    LastLine,
+    /// Everything.
+    All,
+}
 
 /// Sees an agent through, whoever started it: a new one is started; one that a dead supervisor left
 /// behind is adopted; of one that ended meanwhile, the record is read.
@@ -47,7 +57,7 @@ async fn fate(context: &Arc<Context>, task: &Task) -> Fate {
     let (attempt, known) = (task.attempt, task.pid.is_some());
     let look = move || match shim::exit_record(&dir, attempt) {
         Ok(Some(exit)) => Fate::Ended(exit),
-        _ if shim::is_alive(&dir) => Fate::Lives,
+        _ if shim::is_alive(&dir).unwrap_or(false) => Fate::Lives,
         // It was seen running, and now there is neither process nor record.
         _ if known => Fate::Ended(Exit::default()),
         _ => Fate::New,
@@ -81,7 +91,10 @@ async fn start(
                 }
                 Progress::Exited(exit) => return exit,
             },
-            Some(stop) = stops.recv() => shim.stop(stop),
+            Some(stop) = stops.recv() => {
+                // It fails only where the shim is gone already; its exit is on the way then.
+                let _ = shim.stop(stop);
+            }
         }
     }
 }
@@ -101,7 +114,7 @@ async fn adopt(context: &Context, task: &Task, mut stops: UnboundedReceiver<Stop
             Some(stop) = stops.recv() => {
                 // If it can't be reached it is about to end, or its record was tampered with; its lock
                 // tells which.
-                let _ = shim::request(&dir, stop);
+                let _ = shim::request(&dir, shim::Request::Stop(stop));
             }
         }
     }

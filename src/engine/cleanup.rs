@@ -1,6 +1,6 @@
 //! Removing worktree and branch of a task that needs them no more.
 
-use crate::git::{refs, worktree};
+use crate::git;
 use crate::run::{CleanUp, Event, Oid, Task, TaskState};
 
 use super::Context;
@@ -25,12 +25,12 @@ fn remove_worktree(context: &Context, task: &Task) -> Option<String> {
     if !task.worktree_created {
         return Some("the run did not create it".to_owned());
     }
-    if path.symlink_metadata().is_err() && worktree::admin_of(&context.repo, path).is_none() {
+    if path.symlink_metadata().is_err() && matches!(git::worktree_at(&context.repo, path), Ok(None)) {
         return None;
     }
-    match worktree::why_kept(&context.repo, path, &context.disposable) {
+    match git::why_kept(&context.repo, path, &context.disposable) {
         Ok(Some(reason)) => Some(reason),
-        Ok(None) => worktree::remove(&context.repo, path).err().map(|e| format!("{e:#}")),
+        Ok(None) => git::remove(&context.repo, path).err().map(|e| format!("{e:#}")),
         Err(e) => Some(format!("{e:#}")),
     }
 }
@@ -48,14 +48,14 @@ fn remove_branch(context: &Context, task: &Task) -> Option<String> {
 
 fn try_remove_branch(context: &Context, task: &Task) -> anyhow::Result<Option<String>> {
     let branch = task.spec.branch_ref();
-    let Some(tip) = refs::branch_tip(&context.repo, &branch)? else { return Ok(None) };
+    let Some(tip) = git::branch_tip(&context.repo, &branch)? else { return Ok(None) };
     if !is_on_target(context, task, &tip)? {
         return Ok(Some("it has commits that did not land".to_owned()));
     }
-    if let Some(elsewhere) = worktree::list(&context.repo)?.iter().find(|w| w.branch.as_ref() == Some(&branch)) {
-        return Ok(Some(format!("it is checked out in {}", elsewhere.path.display())));
+    if let Some(elsewhere) = git::worktrees(&context.repo)?.iter().find(|w| w.branch() == Some(&branch)) {
+        return Ok(Some(format!("it is checked out in {}", elsewhere.place().display())));
     }
-    refs::delete_ref(&context.repo, &branch, &tip)?;
+    git::delete_ref(&context.repo, &branch, &tip)?;
     Ok(None)
 }
 
@@ -64,8 +64,8 @@ fn is_on_target(context: &Context, task: &Task, tip: &Oid) -> anyhow::Result<boo
     if recorded {
         return Ok(true);
     }
-    match refs::branch_tip(&context.repo, &context.spec.target_ref())? {
-        Some(target) => refs::is_ancestor(&context.repo, tip, &target),
+    match git::branch_tip(&context.repo, &context.spec.target_ref())? {
+        Some(target) => git::is_ancestor(&context.repo, tip, &target),
         None => Ok(false),
     }
 }

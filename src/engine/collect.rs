@@ -8,20 +8,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::{Context, landing};
-use crate::git::refs::{self, Expect, Head};
-use crate::git::status::{self, Changes};
-use crate::git::worktree::{self, Sight};
-use crate::git::merge;
+use crate::git::{self, Changes, Expect, Head, Sight};
 use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work};
 
 /// Looks at a task whose agent ended, or that a person asked to land.
 pub(super) fn collect(context: &Context, task: &Task) -> Event {
     let name = task.name().clone();
-    let event = if task.state == TaskState::Finished {
-        try_collect(context, task)
-    } else {
-        keep(context, task)
-    };
+    let event =
+        if task.state == TaskState::Finished { try_collect(context, task) } else { keep(context, task) };
     match event {
         Ok(event) => event,
         Err(e) if task.state == TaskState::Finished => {
@@ -33,7 +27,7 @@ pub(super) fn collect(context: &Context, task: &Task) -> Event {
 
 /// What a failed, timed-out or stopped agent committed is pinned and told; its worktree stays as it is.
 fn keep(context: &Context, task: &Task) -> Result<Event> {
-    let tip = refs::branch_tip(&context.repo, &task.spec.branch_ref())?;
+    let tip = git::branch_tip(&context.repo, &task.spec.branch_ref())?;
     if let Some(tip) = &tip {
         pin(context, task, "tip", tip)?;
     }
@@ -49,15 +43,17 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
     let held = |reason: String, tip: Option<Oid>| Event::Held { task: name.clone(), reason, tip };
     let branch = task.spec.branch_ref();
     let path = task.spec.worktree.as_path();
-    let tip = refs::branch_tip(&context.repo, &branch)?;
+    let tip = git::branch_tip(&context.repo, &branch)?;
     if let Some(tip) = &tip {
         pin(context, task, "tip", tip)?;
     }
-    let admin = match worktree::inspect(&context.repo, path, &branch)? {
-        Sight::Ours { admin_dir } => Some(admin_dir),
-        // Who lands by hand after removing the worktree knows what they do; an agent may not.
-        Sight::Missing if task.land_asked => None,
-        odd => return Ok(held(odd_worktree(&odd, path), tip)),
+    let admin = git::worktree_at(&context.repo, path)?.map(|worktree| worktree.admin_dir);
+    let sight = admin.as_deref().map(|admin| git::inspect(path, admin));
+    let admin = match sight {
+        Some(Sight::Ours) => admin,
+        // A person who lands after removing the worktree knows what they do; an agent may not.
+        Some(Sight::Missing) | None if task.land_asked => None,
+        odd => return Ok(held(odd_worktree(odd, path), tip)),
     };
     let mut leftovers = 0;
     if let Some(admin) = &admin {
@@ -69,7 +65,7 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
             Err(reason) => return Ok(held(reason, tip)),
         }
     }
-    let Some(tip) = refs::branch_tip(&context.repo, &branch)? else {
+    let Some(tip) = git::branch_tip(&context.repo, &branch)? else {
         return Ok(held(format!("branch '{}' is gone", task.spec.branch), None));
     };
     pin(context, task, "tip", &tip)?;
@@ -88,14 +84,15 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
 /// Keeps a commit reachable under `refs/parallel`, whatever happens to its branch.
 fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
     let pin = context.pin(task.name(), what);
-    refs::set_ref(&context.repo, &pin, commit, &Expect::Any, "parallel: pin").context("cannot pin its commits")
+    git::set_ref(&context.repo, &pin, commit, Expect::Any, "parallel: pin").context("cannot pin its commits")
 }
 
-fn odd_worktree(sight: &Sight, path: &Path) -> String {
+fn odd_worktree(sight: Option<Sight>, path: &Path) -> String {
     let what = match sight {
-        Sight::Missing => "is gone",
-        Sight::Symlink => "was replaced by a symbolic link",
-        Sight::NotOurs | Sight::Ours { .. } => "is no worktree of this repository any more",
+        Some(Sight::Missing) => "is gone".to_owned(),
+        Some(Sight::Symlink) => "was replaced by a symbolic link".to_owned(),
+        Some(Sight::Foreign(why)) => format!("is not what it was: {why}"),
+        Some(Sight::Ours) | None => "is no worktree of this repository any more".to_owned(),
     };
     format!("its worktree {} {what}; its branch is kept", path.display())
 }
@@ -103,20 +100,23 @@ fn odd_worktree(sight: &Sight, path: &Path) -> String {
 /// Why the worktree's HEAD is not where the agent was told to work; its commits are pinned.
 fn wrong_head(context: &Context, task: &Task, admin: &Path) -> Result<Option<String>> {
     let branch = &task.spec.branch;
-    Ok(match refs::head(&context.repo, admin)? {
-        Head::Branch(name) if name == task.spec.branch_ref() => None,
+    Ok(match git::head(admin)? {
+        Head::Branch(name) if name == task.spec.branch_ref() => {
+            match git::branch_tip(&context.repo, &name)? {
+                Some(_) => None,
+                None => Some(restore_branch(context, task, admin)?),
+            }
+        }
         Head::Detached(commit) => {
             pin(context, task, "detached", &commit)?;
             Some(format!("its agent left '{branch}' and is on a detached HEAD at {}", commit.short()))
         }
         Head::Branch(name) => {
-            if let Some(commit) = refs::branch_tip(&context.repo, &name)? {
+            if let Some(commit) = git::branch_tip(&context.repo, &name)? {
                 pin(context, task, "other-branch", &commit)?;
             }
             Some(format!("its agent left '{branch}' and is on '{}'", short(&name)))
         }
-        Head::Unborn(name) if name == task.spec.branch_ref() => Some(restore_branch(context, task, admin)?),
-        Head::Unborn(name) => Some(format!("its agent left '{branch}' and is on '{}', which has no commit", short(&name))),
     })
 }
 
@@ -128,25 +128,28 @@ fn short(name: &Text) -> String {
 /// The agent deleted its branch: what HEAD last was is in the worktree's reflog.
 fn restore_branch(context: &Context, task: &Task, admin: &Path) -> Result<String> {
     let branch = &task.spec.branch;
-    let Some(commit) = refs::last_head(&context.repo, admin)? else {
+    let Some(commit) = git::commits_of_reflog_head(admin)? else {
         return Ok(format!("its agent deleted branch '{branch}'"));
     };
     pin(context, task, "deleted", &commit)?;
     let name = task.spec.branch_ref();
-    refs::set_ref(&context.repo, &name, &commit, &Expect::MustNotExist, "parallel: restore deleted branch")?;
+    git::set_ref(&context.repo, &name, &commit, Expect::MustNotExist, "parallel: restore deleted branch")?;
     Ok(format!("its agent deleted branch '{branch}'; it is back at {}", commit.short()))
 }
 
 /// Commits what the agent left uncommitted, or says why the task is held.
 fn settle_leftovers(context: &Context, task: &Task, admin: &Path) -> Result<Result<u32, String>> {
     let path = task.spec.worktree.as_path();
-    if let Some(operation) = status::operation_in_progress(admin) {
+    if let Some(operation) = git::operation_in_progress(admin) {
         return Ok(Err(format!("{operation} is not finished in its worktree {}", path.display())));
     }
-    if status::index_locked(admin) {
-        return Ok(Err(format!("git's index is locked in its worktree: {}", admin.join("index.lock").display())));
+    if git::index_locked(admin) {
+        return Ok(Err(format!(
+            "git's index is locked in its worktree: {}",
+            admin.join("index.lock").display()
+        )));
     }
-    let changes = status::changes(&context.repo, path)?;
+    let changes = git::changes(path)?;
     if let Some(nested) = changes.nested.first() {
         return Ok(Err(format!("its worktree holds a repository of its own: {nested}")));
     }
@@ -156,8 +159,12 @@ fn settle_leftovers(context: &Context, task: &Task, admin: &Path) -> Result<Resu
     if context.spec.leftovers == Leftovers::Refuse || task.land_asked {
         return Ok(Err(format!("its worktree has uncommitted changes: {}", name_some(&changes))));
     }
-    let message = format!("{}: uncommitted work of the agent\n\nCommitted by git parallel, run {}.", task.name(), context.spec.id);
-    Ok(Ok(status::commit_leftovers(&context.repo, path, &message)?.unwrap_or(0)))
+    let message = format!(
+        "{}: uncommitted work of the agent\n\nCommitted by git parallel, run {}.",
+        task.name(),
+        context.spec.id
+    );
+    Ok(Ok(git::commit_leftovers(path, &message)?.unwrap_or(0)))
 }
 
 fn name_some(changes: &Changes) -> String {
@@ -172,7 +179,7 @@ fn name_some(changes: &Changes) -> String {
 /// A conflict that was settled by committing its markers is not settled.
 fn markers_left(task: &Task, path: &Path) -> Result<Option<String>> {
     let paths: Vec<Text> = task.conflicts.iter().map(|conflict| conflict.path.clone()).collect();
-    let left = status::has_conflict_markers(path, &paths)?;
+    let left = git::has_conflict_markers(path, &paths)?;
     Ok(left.first().map(|first| format!("conflict markers are left in {first}")))
 }
 
@@ -181,10 +188,10 @@ fn measure(context: &Context, tip: &Oid) -> Result<Work> {
     let Some(target) = landing::target_tip(context)? else {
         return Ok(Work { tip: Some(tip.clone()), ..Work::default() });
     };
-    let commits = refs::count_commits(&context.repo, tip, &target)?;
-    let from = refs::merge_bases(&context.repo, &target, tip)?.into_iter().next();
+    let commits = git::count_commits(&context.repo, tip, &target)?;
+    let from = git::merge_bases(&context.repo, &target, tip)?.into_iter().next();
     let stat = match &from {
-        Some(from) if commits > 0 => merge::diff_stat(&context.repo, from, tip)?,
+        Some(from) if commits > 0 => git::diff_stat(&context.repo, from, tip)?,
         _ => Default::default(),
     };
     Ok(Work {

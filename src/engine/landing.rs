@@ -3,9 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use crate::git::merge::{self, Merged};
-use crate::git::publish::{self, Published};
-use crate::git::refs::{self, Expect};
+use crate::git::{self, Expect, Merged, Published};
 use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text};
 
 /// Makes a candidate of the task's work on the target's present tip.
@@ -20,12 +18,12 @@ fn held(task: &Task, reason: String) -> Event {
 fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
     let (repo, spec) = (&context.repo, &context.spec);
     let name = task.name().clone();
-    let Some(onto) = refs::branch_tip(repo, &spec.target_ref())? else {
+    let Some(onto) = git::branch_tip(repo, &spec.target_ref())? else {
         return Ok(held(task, format!("branch '{}' is gone", spec.target)));
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
-    let message = merge::merge_message(&task.spec.branch, &spec.target);
-    let (commit, how) = match merge::merge(repo, &onto, &tip, spec.no_ff, &message)? {
+    let message = git::merge_message(&task.spec.branch, &spec.target);
+    let (commit, how) = match git::merge(repo, &onto, &tip, spec.no_ff, &message)? {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
         Merged::FastForward => (tip.clone(), How::FastForward),
         Merged::Commit(commit) => (commit, How::Merge),
@@ -37,7 +35,7 @@ fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
     let pin = candidate_pin(context);
-    refs::set_ref(repo, &pin, &commit, &Expect::Any, "parallel: candidate")?;
+    git::set_ref(repo, &pin, &commit, Expect::Any, "parallel: candidate")?;
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how } })
 }
 
@@ -48,7 +46,7 @@ fn candidate_pin(context: &Context) -> Text {
 /// Names, for each path that collides, the task whose landing last changed it.
 fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict> {
     let changed = |landing: &Landing| {
-        merge::changed_paths(&context.repo, &landing.onto, &landing.commit).unwrap_or_default()
+        git::changed_paths(&context.repo, &landing.onto, &landing.commit).unwrap_or_default()
     };
     let mut landed: Vec<_> = landed.iter().filter_map(|t| t.landed().map(|l| (t, changed(l)))).collect();
     landed.sort_by_key(|(task, _)| std::cmp::Reverse(task.ready));
@@ -73,9 +71,9 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
         return Ok(Event::Landed { task: name, landing });
     }
     let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
-    let event = match publish::publish(repo, &target, &landing.onto, &landing.commit, &message)? {
+    let event = match git::publish(repo, &target, &landing.onto, &landing.commit, &message)? {
         Published::Done { .. } => {
-            let _ = refs::delete_ref(repo, &candidate_pin(context), &landing.commit);
+            let _ = git::delete_ref(repo, &candidate_pin(context), &landing.commit);
             Event::Landed { task: name, landing }
         }
         Published::Moved(tip) => Event::TargetMoved { task: name, tip },
@@ -85,14 +83,14 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
 }
 
 fn is_published(context: &Context, landing: &Landing) -> Result<bool> {
-    match refs::branch_tip(&context.repo, &context.spec.target_ref())? {
+    match git::branch_tip(&context.repo, &context.spec.target_ref())? {
         Some(tip) if tip == landing.onto => Ok(false),
-        Some(tip) => refs::is_ancestor(&context.repo, &landing.commit, &tip),
+        Some(tip) => git::is_ancestor(&context.repo, &landing.commit, &tip),
         None => Ok(false),
     }
 }
 
 /// The target's tip, if there is one.
 pub(super) fn target_tip(context: &Context) -> Result<Option<Oid>> {
-    refs::branch_tip(&context.repo, &context.spec.target_ref())
+    git::branch_tip(&context.repo, &context.spec.target_ref())
 }

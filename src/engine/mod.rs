@@ -25,6 +25,8 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
+pub use agent::WantedOutput;
+pub use cleanup::remove as remove_task;
 pub use context::Context;
 
 use crate::error::{Failure, exit};
@@ -65,12 +67,13 @@ pub struct Engine {
     inbox: UnboundedReceiver<Message>,
     output: Receiver<(TaskName, Vec<u8>)>,
     agents: HashMap<TaskName, UnboundedSender<Stop>>,
+    wanted: WantedOutput,
     broken: Option<anyhow::Error>,
 }
 
 impl Engine {
     /// An engine for a run as it stands, new or replayed.
-    pub fn new(context: Context, run: Run, journal: Journal, ui: Ui) -> Self {
+    pub fn new(context: Context, run: Run, journal: Journal, ui: Ui, wanted: WantedOutput) -> Self {
         let (messages, inbox) = mpsc::unbounded_channel();
         let (output_sender, output) = mpsc::channel(64);
         Engine {
@@ -82,6 +85,7 @@ impl Engine {
             inbox,
             output,
             agents: HashMap::new(),
+            wanted,
             broken: None,
         }
     }
@@ -173,7 +177,7 @@ impl Engine {
 
     fn announce_stop(&mut self, event: &Event) {
         let agents = self.run.tasks.iter().filter(|t| t.state == TaskState::Running).count();
-        let agents = crate::ui::count(agents, "agent");
+        let agents = crate::ui::count(agents as u64, "agent");
         match event {
             Event::StopRequested { stop: Stop::Term, .. } => {
                 self.ui.note(&format!("stopping {agents}, work is kept; Ctrl-C again to kill them now"));
@@ -243,7 +247,7 @@ impl Engine {
             Step::Start { .. } => {
                 let (stops, stop_requests) = mpsc::unbounded_channel();
                 self.agents.insert(name.clone(), stops);
-                let wanted = self.ui.wanted_output();
+                let wanted = self.wanted;
                 tokio::spawn(agent::supervise(context, task, stop_requests, outbox, wanted));
             }
             Step::Prepare { .. } => self.queued(task, context, prepare::prepare),
@@ -323,10 +327,7 @@ fn failure_event(task: &Task) -> Event {
         TaskState::Finished | TaskState::Integrating => Event::Held { task: name, reason, tip: None },
         TaskState::Landed | TaskState::Unchanged => Event::CleanedUp {
             task: name,
-            cleanup: crate::run::CleanUp {
-                worktree_kept: Some(reason.clone()),
-                branch_kept: Some(reason),
-            },
+            cleanup: crate::run::CleanUp { worktree_kept: Some(reason.clone()), branch_kept: Some(reason) },
         },
         _ => Event::Collected { task: name, work: Default::default(), note: Some(reason) },
     }

@@ -94,6 +94,21 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// The tasks.
+    pub fn tasks(&self) -> &[TaskSpec] {
+        &self.tasks
+    }
+
+    /// Agents at once.
+    pub fn jobs(&self) -> u32 {
+        self.ask.jobs
+    }
+
+    /// The target's short name.
+    pub fn target(&self) -> &Text {
+        &self.target
+    }
+
     /// What was asked, under the id of a run.
     pub fn into_spec(self, id: RunId, started_at: Timestamp) -> RunSpec {
         RunSpec {

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use crate::git::refs::{self, Expect};
-use crate::git::worktree::{self, NewBranch};
+use crate::git::Expect;
+use crate::git::{self, NewBranch};
 use crate::run::{Event, Oid, Task};
 
 /// Makes branch and worktree, or says why they can't be made.
@@ -27,10 +27,16 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     let base = start_point(context, task)?;
     if spec.reuse_worktree {
         let task = spec.name.clone();
-        return Ok(Event::Prepared { task, base, branch_created: false, worktree_created: false, note: None });
+        return Ok(Event::Prepared {
+            task,
+            base,
+            branch_created: false,
+            worktree_created: false,
+            note: None,
+        });
     }
     let branch = spec.branch_ref();
-    let exists = refs::branch_tip(&context.repo, &branch)?.is_some();
+    let exists = git::branch_tip(&context.repo, &branch)?.is_some();
     let new_branch = if exists { NewBranch::Existing } else { NewBranch::Create };
     let path = spec.worktree.as_path();
     if let Some(parent) = path.parent() {
@@ -39,9 +45,9 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     // After a crash the worktree may be there already: then only its files are made again.
     let registered = exists && is_registered(context, task);
     if !registered {
-        worktree::add(&context.repo, path, &branch, &base, new_branch)?;
+        git::add(&context.repo, path, &branch, &base, new_branch)?;
     }
-    let note = worktree::checkout(&context.repo, path)?;
+    let note = git::checkout(&context.repo, path)?;
     Ok(Event::Prepared {
         task: spec.name.clone(),
         base,
@@ -57,17 +63,17 @@ fn start_point(context: &Context, task: &Task) -> Result<Oid> {
     let spec = &task.spec;
     let branch = spec.branch_ref();
     if spec.reuse {
-        return refs::branch_tip(&context.repo, &branch)?
+        return git::branch_tip(&context.repo, &branch)?
             .with_context(|| format!("branch '{}' is gone", spec.branch));
     }
     let base = context.spec.base.clone();
     if let Some(old) = &spec.overwrite {
         let pin = context.pin(&spec.name, "overwritten");
-        refs::set_ref(&context.repo, &pin, old, &Expect::Any, "parallel: pin before overwriting")?;
-        let tip = refs::branch_tip(&context.repo, &branch)?;
+        git::set_ref(&context.repo, &pin, old, Expect::Any, "parallel: pin before overwriting")?;
+        let tip = git::branch_tip(&context.repo, &branch)?;
         if tip.as_ref() == Some(old) {
-            let expected = Expect::Is(old.clone());
-            refs::set_ref(&context.repo, &branch, &base, &expected, "parallel: start anew")?;
+            let expected = Expect::Is(old);
+            git::set_ref(&context.repo, &branch, &base, expected, "parallel: start anew")?;
         } else if tip.as_ref() != Some(&base) {
             anyhow::bail!("branch '{}' moved since the run was planned", spec.branch);
         }
@@ -77,6 +83,7 @@ fn start_point(context: &Context, task: &Task) -> Result<Oid> {
 
 fn is_registered(context: &Context, task: &Task) -> bool {
     let path = task.spec.worktree.as_path();
-    worktree::list(&context.repo)
-        .is_ok_and(|all| all.iter().any(|w| w.path == path && w.branch.as_ref() == Some(&task.spec.branch_ref())))
+    git::worktrees(&context.repo).is_ok_and(|all| {
+        all.iter().any(|w| w.path.as_deref() == Some(path) && w.branch() == Some(&task.spec.branch_ref()))
+    })
 }

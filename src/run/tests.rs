@@ -183,7 +183,13 @@ fn answers(run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
     match step {
         Step::Prepare { .. } if pick(8) == 0 => vec![Event::PrepareFailed { task, reason: "full".into() }],
         Step::Prepare { .. } => {
-            vec![Event::Prepared { task, base: oid(0), branch_created: true, worktree_created: true, note: None }]
+            vec![Event::Prepared {
+                task,
+                base: oid(0),
+                branch_created: true,
+                worktree_created: true,
+                note: None,
+            }]
         }
         Step::Start { .. } => {
             let stopped = run.task(&task).is_some_and(|t| t.stop.is_some());

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Problem;
-use crate::git::refs::{self, Head};
-use crate::git::{Config, Repository, identity, repository, status, worktree};
+use crate::git::{self, Config, Head, Repository};
 use crate::run::{Oid, Text};
 use crate::store::{self, Layout, Lock};
 
@@ -12,7 +11,7 @@ use crate::store::{self, Layout, Lock};
 const OLDEST_GIT: (u32, u32, u32) = (2, 38, 0);
 
 pub(super) fn check_git(repo: &Repository, problems: &mut Vec<Problem>) {
-    match repository::git_version() {
+    match git::git_version() {
         Ok(found) if found < OLDEST_GIT => {
             let (major, minor, patch) = found;
             let what = format!("git is {major}.{minor}.{patch}, too old");
@@ -21,7 +20,7 @@ pub(super) fn check_git(repo: &Repository, problems: &mut Vec<Problem>) {
         Ok(_) => {}
         Err(e) => problems.push(Problem::plain(format!("{e:#}"))),
     }
-    if let Err(e) = identity::check(repo) {
+    if let Err(e) = git::check_identity(repo) {
         let hint = "git config user.name 'Your Name' && git config user.email you@example.org";
         problems.push(Problem::new(format!("merges could not be committed: {e:#}"), hint));
     }
@@ -89,7 +88,7 @@ pub(super) fn find_target(
         None => current_branch(repo, problems)?,
     };
     let full = Text::from([b"refs/heads/", &name.as_bstr()[..]].concat().as_slice());
-    match refs::branch_tip(repo, &full) {
+    match git::branch_tip(repo, &full) {
         Ok(Some(tip)) => Some((name, tip)),
         Ok(None) => {
             problems.push(no_such_branch(repo, &name));
@@ -113,14 +112,14 @@ fn current_branch(repo: &Repository, problems: &mut Vec<Problem>) -> Option<Text
         problems.push(Problem::new("this is a bare repository: it has no current branch", hint));
         return None;
     }
-    match refs::head(repo, &repo.git_dir) {
-        Ok(Head::Branch(name)) => return Some(short_name(&name)),
-        Ok(Head::Unborn(name)) => {
+    match git::head(&repo.git_dir) {
+        Ok(Head::Branch(name)) if matches!(git::branch_tip(repo, &name), Ok(None)) => {
             let what = format!("branch '{}' has no commit yet", short_name(&name));
             problems.push(Problem::new(what, "make a first commit: git commit"));
         }
+        Ok(Head::Branch(name)) => return Some(short_name(&name)),
         Ok(Head::Detached(_)) => {
-            let operation = status::operation_in_progress(&repo.git_dir);
+            let operation = git::operation_in_progress(&repo.git_dir);
             let why = operation.map(|o| format!(" ({o} is in progress)")).unwrap_or_default();
             problems.push(Problem::new(format!("HEAD is detached{why}: there is no current branch"), hint));
         }
@@ -131,7 +130,7 @@ fn current_branch(repo: &Repository, problems: &mut Vec<Problem>) -> Option<Text
 
 fn no_such_branch(repo: &Repository, name: &Text) -> Problem {
     let what = format!("there is no branch '{name}' to land on");
-    let known = refs::list(repo, "refs/heads/").unwrap_or_default();
+    let known = git::list(repo, "refs/heads/").unwrap_or_default();
     let name = name.to_string();
     let nearest = known
         .iter()
@@ -153,47 +152,45 @@ pub(super) fn find_base(
     problems: &mut Vec<Problem>,
 ) -> Option<Oid> {
     let Some(rev) = asked else { return Some(tip.clone()) };
-    refs::resolve(repo, rev)
+    git::resolve(repo, rev)
         .map_err(|e| problems.push(Problem::plain(format!("--base {rev} names no commit: {e:#}"))))
         .ok()
 }
 
 /// The target, and the files of the user's that are on it, must be in a state that work can land on.
-pub(super) fn check_target(
-    repo: &Repository,
-    target: &Text,
-    allow_dirty: bool,
-    problems: &mut Vec<Problem>,
-) {
+pub(super) fn check_target(repo: &Repository, target: &Text, allow_dirty: bool, problems: &mut Vec<Problem>) {
     let full = Text::from([b"refs/heads/", &target.as_bstr()[..]].concat().as_slice());
-    let worktrees = match worktree::list(repo) {
+    let worktrees = match git::worktrees(repo) {
         Ok(worktrees) => worktrees,
         Err(e) => return problems.push(Problem::plain(format!("worktrees can't be listed: {e:#}"))),
     };
     let checkouts: Vec<_> =
-        worktrees.iter().filter(|w| w.branch.as_ref() == Some(&full) && !w.prunable).collect();
+        worktrees.iter().filter(|w| w.branch() == Some(&full) && w.is_present()).collect();
     if let [first, second, ..] = checkouts[..] {
-        let (first, second) = (first.path.display(), second.path.display());
+        let (first, second) = (first.place().display(), second.place().display());
         problems.push(Problem::plain(format!("'{target}' is checked out twice: in {first} and {second}")));
     }
     for checkout in &checkouts {
-        if let Some(operation) = status::operation_in_progress(&checkout.admin_dir) {
-            let what = format!("{operation} is in progress in {}", checkout.path.display());
+        if let Some(operation) = git::operation_in_progress(&checkout.admin_dir) {
+            let what = format!("{operation} is in progress in {}", checkout.place().display());
             problems.push(Problem::new(what, "finish or abort it first (see 'git status')"));
         }
     }
     if allow_dirty {
         return;
     }
-    let mut places: Vec<&Path> = checkouts.iter().map(|w| w.path.as_path()).collect();
-    places.extend(repo.workdir.as_deref().filter(|dir| !checkouts.iter().any(|w| w.path == *dir)));
-    for place in places {
-        check_clean(repo, place, problems);
+    let mut places: Vec<(&Path, &Path)> =
+        checkouts.iter().filter_map(|w| Some((w.path.as_deref()?, w.admin_dir.as_path()))).collect();
+    if let Some(here) = repo.workdir.as_deref().filter(|dir| !places.iter().any(|(p, _)| p == dir)) {
+        places.push((here, &repo.git_dir));
+    }
+    for (place, git_dir) in places {
+        check_clean(place, git_dir, problems);
     }
 }
 
-fn check_clean(repo: &Repository, place: &Path, problems: &mut Vec<Problem>) {
-    let changes = match status::changes(repo, place) {
+fn check_clean(place: &Path, git_dir: &Path, problems: &mut Vec<Problem>) {
+    let changes = match git::changes_in(place, git_dir) {
         Ok(changes) => changes,
         Err(e) => return problems.push(Problem::plain(format!("git status failed: {e:#}"))),
     };
@@ -224,18 +221,24 @@ pub(super) fn check_room(
         return;
     }
     let Ok(size) = crate::git::tree_size(repo, base) else { return };
-    let Ok((free_bytes, free_inodes)) = crate::sys::free_bytes(there) else { return };
+    let Ok(free) = crate::sys::free_space(there) else { return };
     let (bytes, files) = (size.bytes * tasks as u64, size.files * tasks as u64);
     let needed = |what: &str, needed: String, free: String| {
-        let hint = "make room, take fewer tasks, or choose another place: git config parallel.worktreeDir DIR";
-        Problem::new(format!("too little room for {tasks} checkouts in {}: they need {needed} {what}, {free} are free", there.display()), hint)
+        let hint =
+            "make room, take fewer tasks, or choose another place: git config parallel.worktreeDir DIR";
+        Problem::new(
+            format!(
+                "too little room for {tasks} checkouts in {}: they need {needed} {what}, {free} are free",
+                there.display()
+            ),
+            hint,
+        )
     };
-    if bytes > free_bytes {
-        problems.push(needed("of disk", megabytes(bytes), megabytes(free_bytes)));
+    if bytes > free.bytes {
+        problems.push(needed("of disk", megabytes(bytes), megabytes(free.bytes)));
     }
-    // Some file systems have no fixed number of inodes and say 0.
-    if free_inodes > 0 && files > free_inodes {
-        problems.push(needed("inodes", files.to_string(), free_inodes.to_string()));
+    if let Some(free) = free.inodes.filter(|free| files > *free) {
+        problems.push(needed("inodes", files.to_string(), free.to_string()));
     }
 }
 

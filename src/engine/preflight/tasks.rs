@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Ask, OnExisting, Problem};
-use crate::git::worktree::{self, Worktree};
-use crate::git::{Repository, refs, tree_has};
+use crate::git::{self, Repository, Worktree};
 use crate::plan::{self, Request};
 use crate::run::{Oid, TaskSpec, Text};
 
@@ -30,13 +29,13 @@ pub(super) fn plan(
         }
     };
     let present = Present {
-        branches: refs::list(repo, "refs/heads/").unwrap_or_default().into_iter().collect(),
-        worktrees: worktree::list(repo).unwrap_or_default(),
+        branches: git::list(repo, "refs/heads/").unwrap_or_default().into_iter().collect(),
+        worktrees: git::worktrees(repo).unwrap_or_default(),
     };
     let mut tasks = Vec::new();
     for request in requests {
         let task = task_spec(request, worktrees, ask);
-        if let Err(e) = refs::check_branch_name(&task.branch) {
+        if let Err(e) = git::check_branch_name(&task.branch.to_string()) {
             problems.push(Problem::plain(format!("task '{}': {e:#}", task.name)));
             continue;
         }
@@ -75,8 +74,8 @@ fn meet_existing(
     let tip = present.branches.get(&full);
     let path = task.worktree.as_path();
     let taken = path.symlink_metadata().is_ok();
-    let checkout = present.worktrees.iter().find(|w| w.branch.as_ref() == Some(&full) && !w.prunable);
-    let at_home = checkout.is_some_and(|w| w.path == path);
+    let checkout = present.worktrees.iter().find(|w| w.branch() == Some(&full) && w.is_present());
+    let at_home = checkout.is_some_and(|w| w.path.as_deref() == Some(path));
 
     if tip.is_none() && !taken {
         problems.extend(folder_clash(&task, present));
@@ -87,14 +86,17 @@ fn meet_existing(
         OnExisting::Fail => problems.push(in_the_way(&task, tip.is_some())),
         OnExisting::Reuse | OnExisting::Overwrite => {
             if let Some(elsewhere) = checkout.filter(|_| !at_home) {
-                let place = elsewhere.path.display();
+                let place = elsewhere.place().display();
                 problems.push(Problem::new(
                     format!("branch '{}' is checked out in {place}", task.branch),
                     format!("switch that worktree to another branch: git -C {place} switch BRANCH"),
                 ));
             } else if taken && (!at_home || existing == OnExisting::Overwrite) {
                 let what = format!("{} is in the way", path.display());
-                problems.push(Problem::new(what, format!("move or remove it: git worktree remove {}", path.display())));
+                problems.push(Problem::new(
+                    what,
+                    format!("move or remove it: git worktree remove {}", path.display()),
+                ));
             }
             task.reuse = existing == OnExisting::Reuse && tip.is_some();
             task.reuse_worktree = task.reuse && at_home;
@@ -125,7 +127,8 @@ fn folder_clash(task: &TaskSpec, present: &Present) -> Option<Problem> {
         present.branches.keys().find(|name| name.as_bstr().starts_with(below.as_bytes())).cloned()
     })?;
     let other = other.to_string().replacen("refs/heads/", "", 1);
-    let what = format!("branch '{}' can't be made beside '{other}': one is a folder of the other", task.branch);
+    let what =
+        format!("branch '{}' can't be made beside '{other}': one is a folder of the other", task.branch);
     Some(Problem::new(what, "choose another name or --prefix"))
 }
 
@@ -151,9 +154,10 @@ fn missing_program(repo: &Repository, program: &Text, base: &Oid) -> Option<Prob
     let path = program.as_path();
     if path.is_relative() && program.as_bstr().contains(&b'/') {
         // It is run in the task's worktree, which has what the base commit has.
-        let tracked = tree_has(repo, base, path).unwrap_or(true);
+        let tracked = git::tree_has(repo, base, path).unwrap_or(true);
         let hint = "worktrees hold tracked files only: commit it, or give its absolute path";
-        return (!tracked).then(|| Problem::new(format!("agent '{program}' is not in {}", base.short()), hint));
+        return (!tracked)
+            .then(|| Problem::new(format!("agent '{program}' is not in {}", base.short()), hint));
     }
     let found = crate::agents::find(program.as_os_str());
     (!found).then(|| {

@@ -1,0 +1,129 @@
+//! `git parallel cleanup`.
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+
+use super::place::{Place, known_tasks};
+use super::print;
+use crate::cli::CleanupArgs;
+use crate::engine::{self, Context};
+use crate::error::exit;
+use crate::git;
+use crate::run::{CleanUp, Event, Record, Run, RunId, Task, TaskName};
+use crate::store::{self, Holder, Journal, Loaded};
+use crate::ui;
+
+/// Removes what is safe to remove and says why the rest stays.
+pub fn cleanup(args: &CleanupArgs) -> Result<u8> {
+    let place = Place::open()?;
+    let _lock = place.lock(&Holder::this_process("cleanup", None, 0, 0))?;
+    let ids: Vec<RunId> = if args.all {
+        store::list(&place.layout)?
+    } else {
+        vec![place.load(args.run.as_deref())?.run.spec.id]
+    };
+    for id in ids {
+        clean_run(&place, args, &id)?;
+    }
+    Ok(exit::OK)
+}
+
+fn clean_run(place: &Place, args: &CleanupArgs, id: &RunId) -> Result<()> {
+    let Loaded { mut run, dir, tail } = place.load(Some(&id.0))?;
+    place.refuse_interrupted(&run)?;
+    let chosen = known_tasks(&run, &args.tasks)?;
+    let context = Context::new(place.repo.clone(), run.spec.clone(), dir.clone(), place.disposable());
+    let tasks: Vec<Task> =
+        run.tasks.iter().filter(|t| chosen.is_empty() || chosen.contains(t.name())).cloned().collect();
+    let mut journal = None;
+    for task in &tasks {
+        if !has_anything(&context, task) {
+            continue;
+        }
+        let cleanup = remove(&context, task, args)?;
+        print(&told(task, &cleanup, args.dry_run))?;
+        if args.dry_run {
+            continue;
+        }
+        let record = Record {
+            at: Timestamp::now(),
+            event: Event::CleanedUp { task: task.name().clone(), cleanup },
+        };
+        let journal = match &mut journal {
+            Some(journal) => journal,
+            none => none.insert(Journal::open(&dir.journal(), tail).context("cannot open the journal")?),
+        };
+        journal.append(&record).and_then(|()| journal.sync()).context("cannot write the journal")?;
+        run.apply(&record)?;
+    }
+    if !args.dry_run {
+        let root = run.spec.tasks.first().and_then(|t| t.worktree.as_path().parent().map(ToOwned::to_owned));
+        for task in &tasks {
+            git::prune_parents(task.spec.worktree.as_path(), root.as_deref().unwrap_or(task.spec.worktree.as_path()));
+        }
+    }
+    if chosen.is_empty() {
+        remove_record(&context, &run, args.dry_run)?;
+    }
+    Ok(())
+}
+
+fn has_anything(context: &Context, task: &Task) -> bool {
+    let worktree = task.worktree_created && task.spec.worktree.as_path().symlink_metadata().is_ok();
+    let branch = task.branch_created
+        && matches!(git::branch_tip(&context.repo, &task.spec.branch_ref()), Ok(Some(_)));
+    worktree || branch
+}
+
+fn remove(context: &Context, task: &Task, args: &CleanupArgs) -> Result<CleanUp> {
+    match (args.force, args.dry_run) {
+        (true, false) => engine::remove_task_by_force(context, task),
+        (true, true) => Ok(CleanUp { worktree_kept: None, branch_kept: None }),
+        (false, false) => Ok(engine::remove_task(context, task)),
+        (false, true) => Ok(engine::would_remove_task(context, task)),
+    }
+}
+
+fn told(task: &Task, cleanup: &CleanUp, dry_run: bool) -> String {
+    let verb = if dry_run { "would remove" } else { "removed" };
+    let name: &TaskName = task.name();
+    let branch = ui::name(task.spec.branch.as_bstr());
+    let path = ui::name(task.spec.worktree.as_bstr());
+    let why = |reason: &str| ui::one_line(reason);
+    match (&cleanup.worktree_kept, &cleanup.branch_kept) {
+        (None, None) => format!("{verb} {name}: worktree {path} and branch {branch}\n"),
+        (None, Some(reason)) => format!("{verb} {name}: worktree {path}; kept branch {branch}: {}\n", why(reason)),
+        (Some(reason), _) => format!("kept {name}: worktree {path} and branch {branch}: {}\n", why(reason)),
+    }
+}
+
+/// A run of which nothing is left, and whose commits are all on branches, needs no record and no pins.
+fn remove_record(context: &Context, run: &Run, dry_run: bool) -> Result<()> {
+    let id = &run.spec.id;
+    let left = run.tasks.iter().find(|task| has_anything(context, task));
+    if let Some(task) = left {
+        return print(&format!("kept the record of run {id}: {} is still there\n", task.name()));
+    }
+    let prefix = format!("refs/parallel/{id}/");
+    let pins = git::list(&context.repo, &prefix)?;
+    let branches = git::list(&context.repo, "refs/heads/")?;
+    for (pin, commit) in &pins {
+        let mut held = false;
+        for (_, tip) in &branches {
+            held = held || git::is_ancestor(&context.repo, commit, tip)?;
+        }
+        if !held {
+            let pin = ui::name(pin.as_bstr());
+            return print(&format!("kept the record of run {id}: only {pin} holds {}\n", commit.short()));
+        }
+    }
+    if dry_run {
+        return print(&format!("would remove the record of run {id}\n"));
+    }
+    for (pin, commit) in &pins {
+        git::delete_ref(&context.repo, pin, commit)?;
+    }
+    let dir = context.dir.dir();
+    std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    print(&format!("removed the record of run {id}\n"))
+}

@@ -1,0 +1,45 @@
+//! `git parallel doctor`.
+
+use anyhow::Result;
+
+use super::place::Place;
+use super::print;
+use crate::cli::DoctorArgs;
+use crate::engine::preflight::{self, Ask, OnExisting};
+use crate::error::exit;
+use crate::run::Leftovers;
+use crate::store::Lock;
+
+/// Checks whether a run could start here.
+pub fn doctor(_args: &DoctorArgs) -> Result<u8> {
+    let place = Place::open()?;
+    if Lock::holder(&place.layout.lock())?.is_some() {
+        return Err(place.busy());
+    }
+    let draft = preflight::check(&place.repo, &place.config, &place.layout, nothing(&place))
+        .map_err(|problems| preflight::refuse(&problems))?;
+    let worktrees = preflight::display_dir(&draft.worktrees, place.repo.root());
+    let target = crate::ui::name(draft.target().as_bstr());
+    print(&format!("Ready: a run can start here.\n  target     {target} ({})\n  worktrees  {worktrees}\n", draft.tip.short()))?;
+    Ok(exit::OK)
+}
+
+/// A run without tasks.
+fn nothing(place: &Place) -> Ask {
+    Ask {
+        tasks: Ok(Vec::new()),
+        agent: Vec::new(),
+        prompt: None,
+        jobs: 1,
+        target: place.config.string("parallel.target"),
+        base: None,
+        prefix: String::new(),
+        existing: OnExisting::Fail,
+        allow_dirty: false,
+        no_ff: false,
+        land: true,
+        keep: false,
+        leftovers: Leftovers::Commit,
+        timeout_ms: None,
+    }
+}

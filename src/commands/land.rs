@@ -1,0 +1,86 @@
+//! `git parallel land`.
+
+use anyhow::{Context as _, Result};
+
+use super::narrate;
+use super::place::{Place, known_tasks};
+use crate::cli::LandArgs;
+use crate::engine::control::{self, Request};
+use crate::error::{Failure, exit};
+use crate::run::{Event, Run, Task, TaskName, TaskState};
+use crate::store::{Holder, Loaded};
+use crate::ui::{Settings, Verbosity};
+
+/// Lands what is finished, resolved or held.
+pub fn land(args: &LandArgs) -> Result<u8> {
+    let place = Place::open()?;
+    let loaded = place.load(args.run.as_deref())?;
+    let tasks = chosen(&loaded.run, &args.tasks)?;
+    let id = loaded.run.spec.id.clone();
+    if place.supervisor(&id)?.is_some() {
+        return ask_supervisor(&place, &loaded, tasks);
+    }
+    let lock = place.lock(&Holder::this_process("land", Some(id.clone()), tasks.len(), 1))?;
+    let loaded = place.load(Some(&id.0))?;
+    place.refuse_interrupted(&loaded.run)?;
+    let tasks = chosen(&loaded.run, &args.tasks)?;
+    let requests = tasks.iter().map(|task| Event::LandRequested { task: task.clone() }).collect();
+    let run = place.drive(loaded, Settings::detect(false, Verbosity::Normal), requests)?;
+    drop(lock);
+    Ok(code(&run, &tasks))
+}
+
+/// The named tasks if they can be landed, or all that wait.
+fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
+    let waits = |task: &Task| {
+        matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted)
+    };
+    let tasks = known_tasks(run, names)?;
+    if let Some(other) = tasks.iter().filter_map(|name| run.task(name)).find(|task| !waits(task)) {
+        let message = format!("task '{}' is {}: there is nothing to land", other.name(), other.state);
+        return Err(Failure::new(exit::FAILURE, message)
+            .safe(format!("Its branch {} is as it was.", other.spec.branch))
+            .hint("see where the tasks stand: git parallel status")
+            .into());
+    }
+    if !names.is_empty() {
+        return Ok(tasks);
+    }
+    let all: Vec<TaskName> = run.tasks.iter().filter(|t| waits(t)).map(|t| t.name().clone()).collect();
+    if all.is_empty() {
+        return Err(Failure::new(exit::FAILURE, format!("run {} has nothing that waits to land", run.spec.id))
+            .hint("see where its tasks stand: git parallel status")
+            .into());
+    }
+    Ok(all)
+}
+
+/// The run is going: its supervisor lands them.
+fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>) -> Result<u8> {
+    let id = &loaded.run.spec.id;
+    let before: Vec<_> = tasks.iter().filter_map(|name| loaded.run.task(name)).map(|t| t.ready).collect();
+    let sent = control::send(&loaded.dir.control(), &Request::Land { tasks: tasks.clone() })
+        .with_context(|| format!("cannot reach the supervisor of run {id}"))?;
+    if !sent {
+        anyhow::bail!("the supervisor of run {id} does not listen; try again in a moment");
+    }
+    let taken_up = |task: &Task| {
+        let i = tasks.iter().position(|name| name == task.name());
+        i.and_then(|i| before.get(i)).is_some_and(|ready| task.ready > *ready)
+    };
+    let run = super::follow::until(place, id, &tasks, |run, task| taken_up(task) && run.is_at_rest(task))?;
+    for task in tasks.iter().filter_map(|name| run.task(name)) {
+        let reason = task.reason.as_deref().map(|r| format!(": {}", crate::ui::one_line(r))).unwrap_or_default();
+        let reason = if task.state == TaskState::Landed { String::new() } else { reason };
+        narrate(&format!("{}: {}{reason}\n", task.name(), task.state));
+    }
+    Ok(code(&run, &tasks))
+}
+
+fn code(run: &Run, tasks: &[TaskName]) -> u8 {
+    if let Some(code) = run.stop.map(|stop| stop.exit_code()).filter(|code| *code > exit::BUSY) {
+        return code;
+    }
+    let landed = tasks.iter().filter_map(|name| run.task(name)).all(|task| task.state.is_success());
+    if landed { exit::OK } else { exit::FAILURE }
+}

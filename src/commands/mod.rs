@@ -1,0 +1,58 @@
+//! One file a command: it turns arguments into a run or a query, calls down, and prints.
+
+mod abort;
+mod cleanup;
+mod completions;
+mod demo;
+mod doctor;
+mod follow;
+mod land;
+mod list;
+mod logs;
+mod man;
+mod place;
+mod resolve;
+mod run;
+mod status;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+pub use completions::script as completion_script;
+pub use man::pages as man_pages;
+
+/// Carries out a command and gives the exit code.
+pub fn execute(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Status(args) => status::status(&args),
+        Command::Logs(args) => logs::logs(&args),
+        Command::Abort(args) => abort::abort(&args),
+        Command::Resolve(args) => resolve::resolve(&args),
+        Command::Land(args) => land::land(&args),
+        Command::List(args) => list::list(&args),
+        Command::Cleanup(args) => cleanup::cleanup(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Demo(args) => demo::demo(&args),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => man::man(&args),
+        Command::Shim => Ok(crate::shim::main()),
+    }
+}
+
+/// Prints an answer to stdout. A reader that went away is no error.
+fn print(text: &str) -> Result<()> {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints narration to stderr, where nobody need listen.
+fn narrate(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

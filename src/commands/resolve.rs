@@ -1,0 +1,155 @@
+//! `git parallel resolve`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::narrate;
+use super::place::{Place, known_task};
+use crate::cli::ResolveArgs;
+use crate::engine::Context;
+use crate::error::{Failure, exit};
+use crate::git::{self, MergeHere, NewBranch};
+use crate::run::{Run, Task, TaskState, Text};
+use crate::ui;
+
+/// Puts the conflict into the task's own worktree and lets somebody settle it there.
+pub fn resolve(args: &ResolveArgs) -> Result<u8> {
+    let place = Place::open()?;
+    let loaded = place.load(None)?;
+    let run = &loaded.run;
+    let name = known_task(run, &args.task)?;
+    let task = run.task(&name).context("the task is gone")?.clone();
+    check_state(run, &task)?;
+    let path = task.spec.worktree.to_path_buf();
+    ensure_worktree(&place, &task, &path)?;
+    let context = Context::new(place.repo, run.spec.clone(), loaded.dir, Vec::new());
+    if !begin_merge(&context, &task, &path)? {
+        narrate(&format!("{name} merges cleanly with {} by now.\n", run.spec.target));
+        return settled(&task);
+    }
+    narrate(&format!("The merge of {} is in {}; resolve it there.\n", run.spec.target, path.display()));
+    let finished = open_resolver(args, &context, &task, &path)?;
+    conclude(&task, &path, finished)
+}
+
+fn check_state(run: &Run, task: &Task) -> Result<()> {
+    let resolvable = match task.state {
+        TaskState::Conflicted => true,
+        TaskState::Held => !task.conflicts.is_empty(),
+        _ => false,
+    };
+    if resolvable {
+        return Ok(());
+    }
+    let message = format!("task '{}' is {}: it has no conflict to resolve", task.name(), task.state);
+    let failure = Failure::new(exit::FAILURE, message);
+    let land = matches!(task.state, TaskState::Finished | TaskState::Held);
+    let next = if land { format!("git parallel land {}", task.name()) } else { "git parallel status".to_owned() };
+    let why = if run.finished_at.is_none() { "the run goes on" } else { "next" };
+    Err(failure.hint(format!("{why}: {next}")).into())
+}
+
+/// Somebody may have removed the worktree; the branch is enough to make it again.
+fn ensure_worktree(place: &Place, task: &Task, path: &Path) -> Result<()> {
+    if git::worktree_at(&place.repo, path)?.is_some_and(|w| w.is_present()) {
+        return Ok(());
+    }
+    let branch = task.spec.branch_ref();
+    let tip = git::branch_tip(&place.repo, &branch)?
+        .with_context(|| format!("branch '{}' is gone", task.spec.branch))?;
+    git::add(&place.repo, path, &branch, &tip, NewBranch::Existing)?;
+    if let Some(note) = git::checkout(&place.repo, path)? {
+        narrate(&format!("warning: {}\n", ui::one_line(&note)));
+    }
+    Ok(())
+}
+
+/// Starts the merge unless one is under way; `false` if there is nothing to resolve in it.
+fn begin_merge(context: &Context, task: &Task, path: &Path) -> Result<bool> {
+    let admin = git::admin_dir(path)?;
+    match git::operation_in_progress(&admin) {
+        Some("a merge") => return Ok(true),
+        Some(other) => {
+            let message = format!("{other} is in progress in {}", path.display());
+            return Err(Failure::new(exit::REFUSED, message)
+                .safe("Nothing was changed.")
+                .hint(format!("finish or abort it there first: git -C {} status", quoted(path)))
+                .into());
+        }
+        None => {}
+    }
+    let changes = git::changes(path)?;
+    if let Some(first) = changes.unmerged.iter().chain(&changes.tracked).next() {
+        let message = format!("{} has uncommitted changes: {first}", path.display());
+        return Err(Failure::new(exit::REFUSED, message)
+            .safe("Nothing was changed.")
+            .hint(format!("commit or stash them there first, then: git parallel resolve {}", task.name()))
+            .into());
+    }
+    Ok(match git::merge_here(path, &context.spec.target)? {
+        MergeHere::Clean => false,
+        MergeHere::Conflicts => true,
+    })
+}
+
+/// Runs the resolver in the worktree; whether it said that it is done.
+fn open_resolver(args: &ResolveArgs, context: &Context, task: &Task, path: &Path) -> Result<bool> {
+    let mut environment = context.environment(task);
+    environment.push(("GIT_PARALLEL_CONFLICTS".to_owned(), Text::from(conflict_list(task))));
+    let shell = std::env::var_os("SHELL").filter(|s| !s.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    let argv: Vec<std::ffi::OsString> = match args.with.as_deref() {
+        None => vec![shell],
+        Some("mergetool") => ["git", "-c", "mergetool.keepBackup=false", "mergetool"].map(Into::into).to_vec(),
+        Some(command) => vec!["sh".into(), "-c".into(), command.into()],
+    };
+    if args.with.is_none() {
+        narrate("Commit the result, or leave it staged, and leave the shell: exit\n");
+    }
+    let status = crate::sys::run_in_foreground(&argv, path, &environment, &git::LOCAL_ENV_VARS)
+        .with_context(|| format!("cannot run {}", Path::new(&argv[0]).display()))?;
+    // A shell's exit code is that of the last command typed; it says nothing.
+    Ok(args.with.is_none() || status.success())
+}
+
+fn conflict_list(task: &Task) -> String {
+    task.conflicts.iter().map(|c| format!("{}\n", c.path)).collect()
+}
+
+/// Looks at what the resolver left, and concludes the merge if nothing is open.
+fn conclude(task: &Task, path: &Path, finished: bool) -> Result<u8> {
+    let unmerged = git::changes(path)?.unmerged;
+    let paths: Vec<Text> = task.conflicts.iter().map(|c| c.path.clone()).collect();
+    let marked = git::has_conflict_markers(path, &paths)?;
+    if let Some(open) = unmerged.first().or(marked.first()) {
+        let message = format!("'{}' is not resolved yet: see {open}", task.name());
+        return Err(Failure::new(exit::FAILURE, message)
+            .safe(format!("The merge is still in {}.", path.display()))
+            .hint(format!("go on: git parallel resolve {}", quoted_name(task)))
+            .hint(format!("give it up: git -C {} merge --abort", quoted(path)))
+            .into());
+    }
+    if !finished {
+        return Err(Failure::new(exit::FAILURE, "the resolver failed")
+            .safe(format!("The merge is still in {}.", path.display()))
+            .hint(format!("go on: git parallel resolve {}", quoted_name(task)))
+            .into());
+    }
+    if git::operation_in_progress(&git::admin_dir(path)?) == Some("a merge") {
+        git::conclude_merge(path)?;
+    }
+    settled(task)
+}
+
+fn settled(task: &Task) -> Result<u8> {
+    narrate(&format!("Resolved. To land it: git parallel land {}\n", quoted_name(task)));
+    Ok(exit::OK)
+}
+
+fn quoted(path: &Path) -> String {
+    ui::quote(&path.into())
+}
+
+fn quoted_name(task: &Task) -> String {
+    ui::quote(&task.name().0.as_str().into())
+}

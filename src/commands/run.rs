@@ -1,0 +1,183 @@
+//! `git parallel run`.
+
+use std::io::{BufReader, IsTerminal};
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+
+use super::place::{Place, bad_config};
+use super::{narrate, print};
+use crate::cli::{Existing, LeftoversArg, RunArgs};
+use crate::engine::control::{self, Request};
+use crate::engine::preflight::{self, Ask, Draft, OnExisting};
+use crate::error::{Failure, exit};
+use crate::git::Config;
+use crate::plan;
+use crate::run::{Leftovers, Run, RunId, RunSpec};
+use crate::store::{self, Holder, Loaded, Lock, Tail};
+use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
+
+/// Starts a run and sees it through.
+pub fn run(args: &RunArgs) -> Result<u8> {
+    let place = Place::open()?;
+    let question = asked(args, &place.config)?;
+    let confirm = !args.yes && place.config.bool("parallel.confirm").map_err(bad_config)?.unwrap_or(true);
+    let settings = Settings::detect(args.json, verbosity(args));
+    let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm, &settings.stderr)? };
+
+    let draft = preflight::check(&place.repo, &place.config, &place.layout, question)
+        .map_err(|problems| preflight::refuse(&problems))?;
+    let worktrees = draft.worktrees.clone();
+    let now = Timestamp::now();
+    let plan = |look: &Look, draft: Draft| {
+        let spec = draft.into_spec(RunId(String::new()), now);
+        let base_name = args.base.as_deref().map_or(spec.target.clone(), Into::into);
+        let view = PlanView { spec: &spec, worktree_dir: worktrees.clone().into(), base_name, changed_files: 0 };
+        crate::ui::plan(&view, look)
+    };
+    if args.dry_run {
+        print(&plan(&settings.stdout, draft))?;
+        return Ok(exit::OK);
+    }
+    if confirm && !agreed(&plan(&settings.stderr, draft.clone()))? {
+        return Ok(exit::OK);
+    }
+    let tasks = draft.tasks().len();
+    let jobs = draft.jobs();
+    let mut lock = match lock {
+        Some(lock) => lock,
+        None => place.lock(&Holder::this_process("run", None, tasks, jobs))?,
+    };
+    let (id, dir) = store::create(&place.layout, now)?;
+    lock.describe(&Holder::this_process("run", Some(id.clone()), tasks, jobs))?;
+    let spec: RunSpec = draft.into_spec(id, now);
+    dir.write_spec(&spec)?;
+    let loaded = Loaded { run: Run::new(spec), dir, tail: Tail::default() };
+    let run = place.drive(loaded, settings, Vec::new())?;
+    drop(lock);
+    Ok(run.exit_code())
+}
+
+fn verbosity(args: &RunArgs) -> Verbosity {
+    match (args.quiet, args.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}
+
+/// Arguments first, then configuration, then the default.
+fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
+    let prompt = match &args.prompt_file {
+        Some(file) => Some(read_prompt(file)?),
+        None => args.prompt.clone(),
+    };
+    let configured = Configured::read(config).map_err(bad_config)?;
+    let leftovers = match args.leftovers {
+        Some(LeftoversArg::Commit) => Leftovers::Commit,
+        Some(LeftoversArg::Refuse) => Leftovers::Refuse,
+        None => configured.leftovers,
+    };
+    let timeout = args.timeout.or(configured.timeout);
+    Ok(Ask {
+        tasks: plan::parse_requests(&args.tasks),
+        agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
+        prompt,
+        jobs: if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) },
+        target: args.into.as_deref().map(Into::into).or_else(|| config.string("parallel.target")),
+        base: args.base.as_deref().map(Into::into),
+        prefix: args.prefix.clone().unwrap_or(configured.prefix),
+        existing: match args.existing {
+            Existing::Fail => OnExisting::Fail,
+            Existing::Reuse => OnExisting::Reuse,
+            Existing::Skip => OnExisting::Skip,
+            Existing::Overwrite => OnExisting::Overwrite,
+        },
+        allow_dirty: args.allow_dirty,
+        no_ff: args.no_ff,
+        land: !args.no_land,
+        keep: args.keep,
+        leftovers,
+        timeout_ms: timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
+
+fn read_prompt(file: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| {
+        Failure::new(exit::REFUSED, format!("cannot read the prompt {}", file.display()))
+            .safe("Nothing was created or changed.")
+    })
+}
+
+/// What `git config` says.
+struct Configured {
+    jobs: u32,
+    prefix: String,
+    leftovers: Leftovers,
+    timeout: Option<std::time::Duration>,
+}
+
+impl Configured {
+    fn read(config: &Config) -> Result<Configured> {
+        let bad = |key: &str, value: &str, why: &str| anyhow::anyhow!("bad value '{value}' for '{key}': {why}");
+        let jobs = match config.int("parallel.jobs")? {
+            None => 3,
+            Some(jobs) => u32::try_from(jobs)
+                .ok()
+                .filter(|jobs| (1..=1000).contains(jobs))
+                .ok_or_else(|| bad("parallel.jobs", &jobs.to_string(), "it must be 1 to 1000"))?,
+        };
+        let text = |key| config.string(key).map(|value| value.to_string());
+        let leftovers = match text("parallel.leftovers").as_deref() {
+            None | Some("commit") => Leftovers::Commit,
+            Some("refuse") => Leftovers::Refuse,
+            Some(other) => return Err(bad("parallel.leftovers", other, "it must be commit or refuse")),
+        };
+        let timeout = match text("parallel.timeout") {
+            None => None,
+            Some(text) => {
+                Some(plan::parse_duration(&text).map_err(|why| bad("parallel.timeout", &text, &why))?)
+            }
+        };
+        let prefix = text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned());
+        Ok(Configured { jobs, prefix, leftovers, timeout })
+    }
+}
+
+/// Settles with another run that is going: refuse, wait for it, or end it. Gives the lock if it was
+/// waited for.
+fn wait_for_others(place: &Place, args: &RunArgs, confirm: bool, look: &Look) -> Result<Option<Lock>> {
+    let path = place.layout.lock();
+    let Some(holder) = Lock::holder(&path)? else { return Ok(None) };
+    if !args.wait && !args.takeover {
+        return Err(place.busy());
+    }
+    if args.takeover {
+        let what = holder.and_then(|h| h.run).context("the lock does not tell which run is going")?;
+        let question = format!("This will abort run {what}; its work is kept\n");
+        if confirm && !agreed(&question)? {
+            return Err(place.busy());
+        }
+        let dir = place.layout.run(&what);
+        control::send(&dir.control(), &Request::Abort { tasks: None })
+            .with_context(|| format!("cannot reach the supervisor of run {what}"))?;
+    }
+    narrate(&look.dim("waiting for the other run to end\n"));
+    Lock::wait(&path, &Holder::this_process("run", None, args.tasks.len(), 0)).map(Some)
+}
+
+/// Asks whether to go on. Where nobody can be asked, it is refused.
+fn agreed(plan: &str) -> Result<bool> {
+    narrate(plan);
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::new(exit::REFUSED, "there is no terminal to ask on")
+            .safe("Nothing was created or changed.")
+            .hint("to start without being asked: --yes (or git config parallel.confirm false)")
+            .into());
+    }
+    let answer = ask("Continue? [y/N] ", &mut BufReader::new(std::io::stdin()), &mut std::io::stderr());
+    if answer == Answer::Declined {
+        narrate("Nothing was done.\n");
+    }
+    Ok(answer == Answer::Accepted)
+}

@@ -1,0 +1,41 @@
+//! Everything git: reading a repository, and changing it so that nothing of the user's gets lost.
+//!
+//! Two ways lead in. gix reads refs and history in this process. What decides over somebody's files, or
+//! must come out exactly as git would do it (checkouts, merges, commits, moves of refs), is done by git
+//! itself through [`command`], the one place that spawns it. Everything here is synchronous, and takes
+//! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
+
+mod command;
+mod config;
+mod identity;
+mod index_lock;
+mod merge;
+mod obstacles;
+mod publish;
+mod recover;
+mod refs;
+mod removal;
+mod repository;
+mod status;
+#[cfg(test)]
+mod testing;
+mod tree;
+mod worktree;
+
+pub use command::{Git, GitError, LOCAL_ENV_VARS, Output};
+pub use config::Config;
+pub use identity::check_identity;
+pub use merge::{Merged, Stat, changed_paths, diff_stat, merge, merge_message};
+//pub use publish::{Published, publish};
+//pub use recover::{Recovered, recover};
+pub use refs::{
+    Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
+    is_ancestor, is_symbolic, list, merge_bases, resolve, set_ref,
+};
+pub use removal::{prune_parents, remove, why_kept};
+pub use repository::{Repository, git_version};
+pub use status::{
+    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked, operation_in_progress,
+};
+pub use tree::{TreeSize, tree_has, tree_size};
+pub use worktree::{NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees};

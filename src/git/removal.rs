@@ -1,0 +1,274 @@
+//! Removing a worktree, once nothing in it can be lost.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+use super::Repository;
+use super::refs::{Head, is_ancestor, list};
+use super::status::{changes, ignored, operation_in_progress};
+use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
+use crate::run::Text;
+
+/// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
+/// ignored and matches `disposable` (see [`ignored`]).
+///
+/// # Errors
+/// If it can't be told; the worktree must stay then as well.
+pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result<Option<String>> {
+    let worktree = match find(repo, path)? {
+        Ok(worktree) => worktree,
+        Err(reason) => return Ok(Some(reason)),
+    };
+    if let Some(reason) = worktree.locked {
+        let reason = format!("it is locked: {reason}");
+        return Ok(Some(reason.trim_end_matches([':', ' ']).to_owned()));
+    }
+    if is_inside(path) {
+        return Ok(Some("the current directory is in it".to_owned()));
+    }
+    if let Some(operation) = operation_in_progress(&worktree.admin_dir) {
+        return Ok(Some(format!("{operation} is in progress in it")));
+    }
+    if let Head::Detached(commit) = worktree.head {
+        let refs = list(repo, "refs/")?;
+        let mut kept = refs.iter().map(|(_, tip)| is_ancestor(repo, &commit, tip).unwrap_or(false));
+        if !kept.any(|kept| kept) {
+            return Ok(Some(format!("its HEAD is on {}, which no branch has", commit.short())));
+        }
+    }
+    let changes = changes(path)?;
+    let nested = changes.nested.into_iter().chain(populated_submodules(repo, path)?).collect();
+    Ok([
+        ("unresolved conflicts", changes.unmerged),
+        ("uncommitted changes", changes.tracked),
+        ("untracked files", changes.untracked),
+        ("a repository inside", nested),
+        ("ignored files", ignored(path, disposable)?),
+    ]
+    .into_iter()
+    .find(|(_, paths)| !paths.is_empty())
+    .map(|(what, paths)| format!("{what}: {}", name_some(&paths))))
+}
+
+/// Removes the worktree at `path`, files and all. Call [`why_kept`] first: nothing is asked again here.
+///
+/// The directory goes out of the way in one step, then git forgets the worktree, and the files are
+/// deleted last: at no instant is there half a worktree under the name.
+///
+/// # Errors
+/// If it is no linked worktree of this repository, if it is locked, or if git refuses; it is where it was
+/// then. If only deleting the files fails, the error names where they are now.
+pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
+    find(repo, path)?.map_err(|reason| anyhow!("{} stays: {reason}", path.display()))?;
+    let aside = aside(path)?;
+    {
+        let _guard = bookkeeping();
+        fs::rename(path, &aside).with_context(|| format!("cannot move {} aside", path.display()))?;
+        let git = repo.git().retry_locks().args(["worktree", "remove", "--"]).arg(path);
+        if let Err(error) = git.ok() {
+            let back = fs::rename(&aside, path);
+            return Err(match back {
+                Ok(()) => error,
+                Err(_) => error.context(format!("{} is now {}", path.display(), aside.display())),
+            });
+        }
+    }
+    delete_tree(&aside).with_context(|| format!("cannot delete {}", aside.display()))
+}
+
+/// Removes empty directories from `path`'s parent up to and including `stop_at`. Others stay.
+pub fn prune_parents(path: &Path, stop_at: &Path) {
+    for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(stop_at)) {
+        // Fails on one that is not empty, and that is the end of it.
+        if fs::remove_dir(parent).is_err() {
+            return;
+        }
+    }
+}
+
+/// The linked worktree at `path`, or why what is there must be left alone.
+fn find(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>> {
+    let symlink = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    if symlink {
+        return Ok(Err("a symbolic link is in its place".to_owned()));
+    }
+    let all = worktrees(repo)?;
+    let found = all.into_iter().find(|w| w.path.as_deref().is_some_and(|p| p == path || same_place(p, path)));
+    Ok(match found {
+        None => Err("git does not know it as a worktree".to_owned()),
+        Some(worktree) if worktree.is_main => Err("it is the main worktree".to_owned()),
+        Some(worktree) => match inspect(path, &worktree.admin_dir) {
+            Sight::Ours => Ok(worktree),
+            Sight::Missing => Err("it is not there any more".to_owned()),
+            Sight::Symlink => Err("a symbolic link is in its place".to_owned()),
+            Sight::Foreign(reason) => Err(reason),
+        },
+    })
+}
+
+/// Whether we, or the shell that called us, stand in there.
+fn is_inside(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let pwd = std::env::var_os("PWD").map(PathBuf::from);
+    let stands = [std::env::current_dir().ok(), pwd].into_iter().flatten();
+    stands.filter_map(|dir| dir.canonicalize().ok()).any(|dir| dir.starts_with(&path))
+}
+
+/// Submodules that were checked out there: what lies in them is not this repository's to judge.
+fn populated_submodules(repo: &Repository, path: &Path) -> Result<Vec<Text>> {
+    let admin_dir = super::admin_dir(path)?;
+    let git = super::Git::new().work_tree(path, &admin_dir).read_only();
+    let staged = git.args(["ls-files", "-z", "--stage"]).entries()?;
+    let links = staged.iter().filter_map(|entry| entry.as_bstr().strip_prefix(b"160000 "));
+    // `mode oid stage TAB path`; the oid has one length, but a path may hold anything
+    let paths = links.filter_map(|rest| rest.get(repo.hex_len + 3..).map(Text::from));
+    let populated =
+        |link: &Text| fs::read_dir(path.join(link.as_path())).is_ok_and(|mut d| d.next().is_some());
+    Ok(paths.filter(populated).collect())
+}
+
+/// Up to three names, and how many more there are.
+fn name_some(paths: &[Text]) -> String {
+    let names: Vec<String> = paths.iter().take(3).map(Text::to_string).collect();
+    match paths.len() {
+        0..=3 => names.join(", "),
+        more => format!("{} and {} more", names.join(", "), more - 3),
+    }
+}
+
+/// A free name beside `path`, on the same file system.
+fn aside(path: &Path) -> Result<PathBuf> {
+    let parent = path.parent().with_context(|| format!("{} has no parent", path.display()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name: String = name.chars().take(40).collect();
+    // A directory may be renamed over an empty one.
+    let builder = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".trash").tempdir_in(parent);
+    Ok(builder.with_context(|| format!("cannot write in {}", parent.display()))?.keep())
+}
+
+/// Deletes a tree without following symbolic links; directories that were made read-only (build caches
+/// and test leftovers are) are made writable first.
+fn delete_tree(path: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            make_writable(path)?;
+            fs::remove_dir_all(path)
+        }
+        done => done,
+    }
+}
+
+fn make_writable(dir: &Path) -> std::io::Result<()> {
+    let mode = fs::symlink_metadata(dir)?.permissions().mode();
+    fs::set_permissions(dir, fs::Permissions::from_mode(mode | 0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::{Sandbox, git_in};
+
+    fn linked(sandbox: &Sandbox, name: &str) -> PathBuf {
+        let path = sandbox.root().join("wts").join(name);
+        let branch = name.replace(' ', "-");
+        sandbox.git(&["worktree", "add", "-q", "-b", &branch, path.to_str().unwrap()]);
+        path
+    }
+
+    fn kept(sandbox: &Sandbox, path: &Path) -> Option<String> {
+        why_kept(&sandbox.repository(), path, &["target/".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn a_clean_one_goes_with_all_that_is_disposable() {
+        let sandbox = Sandbox::new();
+        sandbox.write(".gitignore", "target\n");
+        sandbox.commit("ignore");
+        let path = linked(&sandbox, "a b");
+        let precious = sandbox.root().join("precious");
+        fs::write(&precious, "x").unwrap();
+        fs::create_dir_all(path.join("target/read-only")).unwrap();
+        fs::write(path.join("target/read-only/f"), "").unwrap();
+        std::os::unix::fs::symlink(sandbox.root(), path.join("target/link")).unwrap();
+        fs::set_permissions(path.join("target/read-only"), fs::Permissions::from_mode(0o555)).unwrap();
+        assert_eq!(kept(&sandbox, &path), None);
+        remove(&sandbox.repository(), &path).unwrap();
+        prune_parents(&path, &sandbox.root().join("wts"));
+        assert!(!sandbox.root().join("wts").exists() && precious.exists());
+        assert_eq!(worktrees(&sandbox.repository()).unwrap().len(), 1);
+        assert!(!sandbox.repo.join(".git/worktrees").exists());
+    }
+
+    #[test]
+    fn whatever_could_be_lost_keeps_it() {
+        let sandbox = Sandbox::new();
+        sandbox.write(".gitignore", "*.log\n");
+        sandbox.commit("ignore");
+        let path = linked(&sandbox, "a");
+        for n in 1..=5 {
+            fs::write(path.join(format!("{n}.log")), "").unwrap();
+        }
+        assert_eq!(kept(&sandbox, &path).unwrap(), "ignored files: 1.log, 2.log, 3.log and 2 more");
+        git_in(&path, &["init", "-q", "inner"]);
+        fs::write(path.join("inner/f"), "").unwrap();
+        assert_eq!(kept(&sandbox, &path).unwrap(), "a repository inside: inner/");
+        fs::write(path.join("new"), "").unwrap();
+        assert_eq!(kept(&sandbox, &path).unwrap(), "untracked files: new");
+        fs::write(path.join("README"), "changed").unwrap();
+        assert_eq!(kept(&sandbox, &path).unwrap(), "uncommitted changes: README");
+        git_in(&path, &["checkout", "-q", "--detach"]);
+        git_in(&path, &["commit", "-q", "-am", "lost?"]);
+        assert!(kept(&sandbox, &path).unwrap().contains("which no branch has"));
+        sandbox.git(&["worktree", "lock", "--reason", "mine", path.to_str().unwrap()]);
+        assert_eq!(kept(&sandbox, &path).unwrap(), "it is locked: mine");
+        assert!(remove(&sandbox.repository(), &path).is_err());
+        assert!(path.join("new").exists(), "git refused, so it is back in its place");
+    }
+
+    #[test]
+    fn what_is_not_a_linked_worktree_of_ours_is_left_alone() {
+        let sandbox = Sandbox::new();
+        let repo = sandbox.repository();
+        let path = linked(&sandbox, "a");
+        let link = sandbox.root().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let foreign = sandbox.root().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        for (path, reason) in [
+            (&sandbox.repo, "it is the main worktree"),
+            (&link, "a symbolic link is in its place"),
+            (&foreign, "git does not know it as a worktree"),
+        ] {
+            assert_eq!(kept(&sandbox, path).unwrap(), reason);
+            assert!(remove(&repo, path).is_err());
+            assert!(path.exists());
+        }
+        fs::remove_file(path.join(".git")).unwrap();
+        assert!(kept(&sandbox, &path).unwrap().contains(".git file is gone"));
+    }
+
+    #[test]
+    fn a_populated_submodule_keeps_it() {
+        let sandbox = Sandbox::new();
+        git_in(sandbox.root(), &["clone", "-q", "repo", "library"]);
+        let library = sandbox.root().join("library");
+        let allow = ["-c", "protocol.file.allow=always", "submodule"];
+        sandbox.git(&[&allow[..], &["add", "-q", library.to_str().unwrap(), "lib"]].concat());
+        sandbox.commit("submodule");
+        let path = linked(&sandbox, "a");
+        assert_eq!(kept(&sandbox, &path), None);
+        git_in(&path, &[&allow[..], &["update", "-q", "--init"]].concat());
+        assert_eq!(kept(&sandbox, &path).unwrap(), "a repository inside: lib");
+    }
+}
