@@ -1,0 +1,13 @@
+//! What a person or a script sees of a run.
+//!
+//! A [`crate::run::Run`] is all that is ever told, so everything here is a pure function from a run to
+//! text, and the live view, the plain lines, the summary and `status` can't disagree. Only [`Ui`] writes,
+//! and no reader that is slow, stopped or gone holds it up.
+//!
+//! stdout is the answer (event lines, JSON, summary); stderr is the narration (plan, prompt, notes, live
+//! view). Nothing foreign is printed that did not pass through `text`.
+
+mod tail;
+mod text;
+
+pub use text::{Cleaner, clean, clean_line, name, one_line, quote};
