@@ -7,7 +7,15 @@
 //! stdout is the answer (event lines, JSON, summary); stderr is the narration (plan, prompt, notes, live
 //! view). Nothing foreign is printed that did not pass through `text`.
 
+#[cfg(test)]
+mod fixture;
+mod look;
+mod settings;
 mod tail;
 mod text;
+mod words;
 
+pub use look::{Look, Mark};
+pub use settings::{Format, Settings, Verbosity};
 pub use text::{Cleaner, clean, clean_line, name, one_line, quote};
+pub use words::{count, duration, limit};
