@@ -7,15 +7,28 @@
 //! stdout is the answer (event lines, JSON, summary); stderr is the narration (plan, prompt, notes, live
 //! view). Nothing foreign is printed that did not pass through `text`.
 
+mod confirm;
 #[cfg(test)]
 mod fixture;
+mod json;
+mod lines;
 mod look;
+mod next;
+mod plan;
+mod rows;
 mod settings;
+mod status;
+mod summary;
 mod tail;
 mod text;
 mod words;
 
+pub use confirm::{Answer, ask};
+pub use json::{list_json, status_json};
 pub use look::{Look, Mark};
+pub use plan::{PlanView, plan};
 pub use settings::{Format, Settings, Verbosity};
+pub use status::{Supervisor, list, status};
+pub use summary::{Logs, summary};
 pub use text::{Cleaner, clean, clean_line, name, one_line, quote};
 pub use words::{count, duration, limit};
