@@ -1,7 +1,12 @@
 //! `git parallel`: run agents at once, each on its own branch and worktree, and land what they finish.
+//!
+//! The house: [`commands`] turn arguments into a run; [`engine`] drives it; `git`, `store`, `shim`,
+//! `agents` and `ui` do one thing each and don't know each other; [`plan`] and [`run`] are pure.
+//! CONTRIBUTING.md shows it on one page.
 
 mod agents;
 mod cli;
+mod commands;
 mod engine;
 mod error;
 mod git;
@@ -9,5 +14,23 @@ mod plan;
 mod run;
 mod shim;
 mod store;
+mod sys;
+mod ui;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return cli::explain(&usage),
+    };
+    match commands::execute(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            commands::narrate(&error::render(&error));
+            ExitCode::from(error::exit_code(&error))
+        }
+    }
+}

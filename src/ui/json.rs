@@ -1,0 +1,142 @@
+//! JSON for scripts: the contract of the manual's JSON section.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::status::Supervisor;
+use super::summary::Logs;
+use crate::run::{Event, Record, Run, Task, TaskState, Text};
+
+/// An event as one line of `run --json`. The last one also says how the tasks came out.
+pub fn event(run: &Run, record: &Record) -> String {
+    #[derive(Serialize)]
+    struct Finished<'a> {
+        at: Timestamp,
+        event: &'a str,
+        counts: BTreeMap<&'static str, usize>,
+        exit_code: u8,
+    }
+    let line = match &record.event {
+        Event::RunFinished { exit_code } => {
+            let (at, counts) = (record.at, counts(run));
+            serde_json::to_string(&Finished { at, event: "run-finished", counts, exit_code: *exit_code })
+        }
+        _ => serde_json::to_string(record),
+    };
+    // Only a map with keys that are no strings can't be written, and there is none.
+    line.unwrap_or_default() + "\n"
+}
+
+/// How many tasks are in each state. Every state is there, so that a script can rely on it.
+fn counts(run: &Run) -> BTreeMap<&'static str, usize> {
+    let counts = run.counts();
+    TaskState::ALL.iter().map(|state| (state.name(), counts.get(state).copied().unwrap_or(0))).collect()
+}
+
+/// `status --json`.
+pub fn status_json(run: &Run, supervisor: Supervisor, logs: Logs) -> Value {
+    let spec = &run.spec;
+    json!({
+        "version": 1,
+        "run": {
+            "id": spec.id,
+            "state": run.state(supervisor.alive),
+            "target": spec.target,
+            "base": spec.base,
+            "tip": run.tip,
+            "jobs": spec.jobs,
+            "atomic": false,
+            "started_at": spec.started_at,
+            "finished_at": run.finished_at,
+        },
+        "supervisor": { "alive": supervisor.alive, "pid": supervisor.pid.filter(|_| supervisor.alive) },
+        "tasks": run.tasks.iter().map(|task| task_json(task, logs)).collect::<Vec<_>>(),
+        "counts": counts(run),
+    })
+}
+
+fn task_json(task: &Task, logs: Logs) -> Value {
+    let work = task.work.clone().unwrap_or_default();
+    let conflicts: Vec<&Text> = task.conflicts.iter().map(|conflict| &conflict.path).collect();
+    json!({
+        "name": task.name(),
+        "branch": task.spec.branch,
+        "worktree": task.spec.worktree,
+        "state": task.state,
+        "attempt": task.attempt,
+        "depends_on": [],
+        "group": null,
+        "pid": task.pid,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "exit_code": task.exit.as_ref().and_then(|exit| exit.code),
+        "tip": work.tip,
+        "landed": task.landed().map(|landing| &landing.commit),
+        "commits": work.commits,
+        "files": work.files,
+        "insertions": work.insertions,
+        "deletions": work.deletions,
+        "conflicts": conflicts,
+        "log": logs(task.name()),
+        "reason": task.reason,
+    })
+}
+
+/// `list --json`; `alive` belongs to the run whose supervisor lives.
+pub fn list_json(runs: &[(&Run, bool)]) -> Value {
+    let entry = |(run, alive): &(&Run, bool)| {
+        json!({
+            "id": run.spec.id,
+            "state": run.state(*alive),
+            "target": run.spec.target,
+            "started_at": run.spec.started_at,
+            "counts": counts(run),
+        })
+    };
+    json!({ "version": 1, "runs": runs.iter().map(entry).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::fixture::{self, Story, log_of, spec};
+    use super::*;
+
+    fn pretty(value: &Value) -> String {
+        serde_json::to_string_pretty(value).unwrap()
+    }
+
+    #[test]
+    fn status_is_as_the_manual_says() {
+        let sample = fixture::sample();
+        assert_snapshot!(pretty(&status_json(&sample.run, Supervisor::default(), &log_of)));
+    }
+
+    #[test]
+    fn status_of_a_run_that_goes_on_and_odd_bytes() {
+        let mut spec = spec(&["auth"]);
+        spec.tasks[0].worktree = Text::from(&b"/w/\xff\n"[..]);
+        let mut story = Story::new(spec);
+        story.start(1, "auth", 4711);
+        let supervisor = Supervisor { alive: true, pid: Some(4700) };
+        assert_snapshot!(pretty(&status_json(&story.run, supervisor, &log_of)));
+    }
+
+    #[test]
+    fn events_are_one_line_each() {
+        let sample = fixture::sample();
+        let lines: String = sample.records.iter().map(|(record, run)| event(run, record)).collect();
+        assert_eq!(lines.lines().count(), sample.records.len());
+        assert_snapshot!(lines);
+    }
+
+    #[test]
+    fn runs_with_their_counts() {
+        let sample = fixture::sample();
+        assert_snapshot!(pretty(&list_json(&[(&sample.run, false)])));
+    }
+}

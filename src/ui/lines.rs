@@ -1,0 +1,239 @@
+//! Plain output: one line for each event that is worth one.
+
+use super::look::{Look, Mark};
+use super::{text, words};
+use crate::run::{CleanUp, Event, Exit, Record, Run, Stop, StopCause, Task, TaskName, TaskState, Work};
+
+/// What is said of one event, and its mark (for the colour only: the words tell it all).
+type Told = (Mark, String);
+
+/// The lines of an event that was just applied to the run: `[10:30:01] auth: started (pid 4711)`.
+pub fn lines(run: &Run, record: &Record, look: &Look) -> Vec<String> {
+    let told = match (&record.event, record.event.task().and_then(|name| run.task(name))) {
+        (event, Some(task)) => {
+            let told = of_task(run, task, event);
+            told.into_iter()
+                .map(|(mark, words)| (mark, format!("{}: {words}", words::task(task.name()))))
+                .collect()
+        }
+        (event, None) => of_run(run, event),
+    };
+    let time = look.dim(&format!("[{}]", look.time(record.at)));
+    told.into_iter().map(|(mark, words)| format!("{time} {}", colored(look, mark, &words))).collect()
+}
+
+/// Only what came out well or badly has a colour; the rest is plain text.
+fn colored(look: &Look, mark: Mark, words: &str) -> String {
+    match mark {
+        Mark::Waiting | Mark::Doing => words.to_owned(),
+        Mark::Done | Mark::Warning | Mark::Failed => look.paint(mark, words),
+    }
+}
+
+fn of_run(run: &Run, event: &Event) -> Vec<Told> {
+    match event {
+        Event::RunStarted { .. } => skipped(run),
+        Event::StopRequested { tasks: None, cause, stop: Stop::Term } => {
+            vec![(Mark::Warning, format!("stopping: {}", asked(*cause)))]
+        }
+        Event::StopRequested { tasks: Some(names), stop: Stop::Term, .. } => never_started(run, names),
+        _ => Vec::new(),
+    }
+}
+
+fn asked(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Abort => "git parallel abort",
+        StopCause::Interrupt => "Ctrl-C",
+        StopCause::Terminate => "SIGTERM",
+        StopCause::HangUp => "the terminal went away",
+    }
+}
+
+/// Tasks that the run leaves alone are told once, at its very start.
+fn skipped(run: &Run) -> Vec<Told> {
+    if run.tasks.iter().any(|t| !matches!(t.state, TaskState::Queued | TaskState::Skipped)) {
+        return Vec::new();
+    }
+    let skipped = run.tasks.iter().filter(|t| t.spec.skip);
+    let words = |t: &Task| {
+        format!("{}: skipped (branch {} exists)", words::task(t.name()), words::name(&t.spec.branch))
+    };
+    skipped.map(|t| (Mark::Waiting, words(t))).collect()
+}
+
+fn never_started(run: &Run, names: &[TaskName]) -> Vec<Told> {
+    let tasks = names.iter().filter_map(|name| run.task(name));
+    let idle = tasks.filter(|t| t.state == TaskState::Aborted && t.attempt == 0 && t.base.is_none());
+    idle.map(|t| (Mark::Warning, format!("{}: aborted before it started", words::task(t.name())))).collect()
+}
+
+fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
+    let target = || words::name(&run.spec.target);
+    let one = match event {
+        Event::AgentStarted { pid, .. } if task.attempt > 1 => {
+            (Mark::Doing, format!("started again (attempt {}, pid {pid})", task.attempt))
+        }
+        Event::AgentStarted { pid, .. } => (Mark::Doing, format!("started (pid {pid})")),
+        Event::AgentExited { exit, .. } => return exited(run, task, exit),
+        Event::Collected { work, note, .. } => return collected(task, work, note.as_deref()),
+        Event::PrepareFailed { reason, .. } => (Mark::Failed, format!("failed: {}", text::one_line(reason))),
+        Event::NothingToLand { .. } => (Mark::Done, "no changes".to_owned()),
+        Event::Held { reason, .. } => (Mark::Warning, format!("held: {}", text::one_line(reason))),
+        Event::TargetMoved { tip, .. } => {
+            (Mark::Doing, format!("{} moved to {} meanwhile; merging again", target(), tip.short()))
+        }
+        Event::Landed { .. } => (Mark::Done, format!("landed on {} ({})", target(), words::landing(task))),
+        Event::Conflicted { .. } => (Mark::Warning, format!("conflict {}", words::conflict(run, task))),
+        Event::CleanedUp { cleanup, .. } => return kept(cleanup),
+        Event::Prepared { .. } if task.state == TaskState::Aborted => {
+            (Mark::Warning, "aborted before its agent started".to_owned())
+        }
+        // Book-keeping: what comes of it is told when it comes.
+        Event::Begun { .. }
+        | Event::Prepared { .. }
+        | Event::StopSent { .. }
+        | Event::CandidateMade { .. }
+        | Event::LandRequested { .. }
+        | Event::RunStarted { .. }
+        | Event::StopRequested { .. }
+        | Event::RunFinished { .. } => return Vec::new(),
+    };
+    vec![one]
+}
+
+/// A good end is told once its work was looked at; the others at once.
+fn exited(run: &Run, task: &Task, exit: &Exit) -> Vec<Told> {
+    let mut told = match exit.state() {
+        TaskState::Finished => Vec::new(),
+        TaskState::TimedOut => vec![(Mark::Failed, format!("timed out {}", words::after_limit(run, task)))],
+        TaskState::Aborted => vec![(Mark::Warning, "aborted".to_owned())],
+        _ => vec![(Mark::Failed, format!("failed: {}", text::one_line(&exit.words())))],
+    };
+    told.extend(remarks(exit).into_iter().map(|words| (Mark::Warning, words)));
+    told
+}
+
+/// What is worth knowing about an agent's end beside how it ended.
+pub(super) fn remarks(exit: &Exit) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if exit.left_behind > 0 {
+        remarks.push(format!("ended {} it left behind", words::count(exit.left_behind, "process")));
+    }
+    if exit.output_dropped > 0 {
+        remarks.push(format!("its log is full; the last {} were not kept", words::size(exit.output_dropped)));
+    }
+    remarks
+}
+
+fn collected(task: &Task, work: &Work, note: Option<&str>) -> Vec<Told> {
+    let leftovers =
+        (work.leftovers > 0).then(|| format!("committed {}", words::count(work.leftovers, "leftover file")));
+    let words = match task.state {
+        // Asked for by `land`: the agent's end is an old story.
+        TaskState::Finished if task.land_asked => leftovers,
+        TaskState::Finished => {
+            let parts: Vec<String> = [words::change(work)].into_iter().chain(leftovers).collect();
+            Some(format!("finished ({})", parts.join("; ")))
+        }
+        _ => leftovers,
+    };
+    let mut told: Vec<Told> = words.into_iter().map(|words| (Mark::Doing, words)).collect();
+    told.extend(note.map(|note| (Mark::Warning, text::one_line(note))));
+    told
+}
+
+fn kept(cleanup: &CleanUp) -> Vec<Told> {
+    let kept = |what: &str, why: &Option<String>| {
+        why.as_deref().map(|why| (Mark::Warning, format!("{what} kept: {}", text::one_line(why))))
+    };
+    let told = [kept("worktree", &cleanup.worktree_kept), kept("branch", &cleanup.branch_kept)];
+    told.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::fixture::{self, Story, conflict, look, oid, spec, work};
+    use super::*;
+    use crate::run::How;
+
+    fn told(story: &Story) -> String {
+        let lines = story.records.iter().flat_map(|(record, run)| lines(run, record, &look()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_good_run() {
+        assert_snapshot!(told(&fixture::sample()));
+    }
+
+    #[test]
+    fn every_other_way_to_end() {
+        let names = ["held", "slow", "broken", "killed", "missing", "idle", "late", "none", "wide", "old"];
+        let mut spec = spec(&names);
+        spec.timeout_ms = Some(30 * 60_000);
+        spec.tasks[9].skip = true;
+        let mut story = Story::new(spec);
+        for (i, name) in ["held", "slow", "broken", "killed", "late", "none", "wide"].iter().enumerate() {
+            story.start(1, name, 100 + i as u32);
+        }
+        story.prepare(2, "missing");
+        story.event(
+            2,
+            Event::PrepareFailed {
+                task: "missing".into(),
+                reason: "fatal: no space\nhint: free some".into(),
+            },
+        );
+        story.fail(3, "broken", Exit { code: Some(3), left_behind: 2, ..Exit::default() });
+        story.fail(4, "killed", Exit { signal: Some(9), output_dropped: 5_000_000, ..Exit::default() });
+        story.fail(1801, "slow", Exit { timed_out: true, ..Exit::default() });
+        story.exit(1802, "held", Exit { code: Some(0), ..Exit::default() });
+        let note = Some("its branch was rewritten".to_owned());
+        story.event(
+            1802,
+            Event::Collected { task: "held".into(), work: Work { leftovers: 2, ..work(2) }, note },
+        );
+        story.event(
+            1802,
+            Event::Held { task: "held".into(), reason: "conflict markers in a.rs\x1b[2J".into(), tip: None },
+        );
+        story.finish(1803, "none", 0);
+        story.event(1803, Event::NothingToLand { task: "none".into(), tip: Some(oid(7)) });
+        story.finish(1804, "wide", 2).merge(1804, "wide");
+        story.event(1804, Event::TargetMoved { task: "wide".into(), tip: oid(0xabcdef0) });
+        let paths = ["a", "b", "c/\x07", "d", "e"];
+        let mut conflicts: Vec<_> = paths.iter().map(|path| conflict(path, None)).collect();
+        conflicts.push(conflict("src/db.rs", Some("held")));
+        story.collide(1805, "wide", conflicts);
+        let stop = |tasks| Event::StopRequested { tasks, cause: StopCause::Interrupt, stop: Stop::Term };
+        story.event(1806, stop(Some(vec!["idle".into()])));
+        story.event(1807, stop(None));
+        story.fail(1808, "late", Exit { stopped: true, ..Exit::default() });
+        assert_snapshot!(told(&story));
+    }
+
+    #[test]
+    fn what_stays_is_told() {
+        let mut story = fixture::sample();
+        let keeps = CleanUp { worktree_kept: Some("it has untracked files".into()), branch_kept: None };
+        story.event(100, Event::CleanedUp { task: "auth".into(), cleanup: keeps });
+        story.event(200, Event::LandRequested { task: "billing".into() });
+        story.collect(201, "billing", Work { leftovers: 1, ..work(4) }).land(202, "billing", How::Merge);
+        story.records.drain(..story.records.len() - 6);
+        assert_snapshot!(told(&story));
+    }
+
+    #[test]
+    fn colours_are_for_what_came_out() {
+        let story = fixture::sample();
+        let look = Look { color: true, ..look() };
+        let lines: Vec<_> =
+            story.records.iter().flat_map(|(record, run)| lines(run, record, &look)).collect();
+        assert_snapshot!(lines[0].escape_debug(), @r"\u{1b}[2m[10:30:01]\u{1b}[0m auth: started (pid 4711)");
+        let last = lines[lines.len() - 1].escape_debug().to_string();
+        assert_snapshot!(last, @r"\u{1b}[2m[10:31:39]\u{1b}[0m \u{1b}[33mbilling: conflict with auth in src/db.rs\u{1b}[0m");
+    }
+}

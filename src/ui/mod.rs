@@ -1,0 +1,38 @@
+//! What a person or a script sees of a run.
+//!
+//! A [`crate::run::Run`] is all that is ever told, so everything here is a pure function from a run to
+//! text, and the live view, the plain lines, the summary and `status` can't disagree. Only [`Ui`] writes,
+//! and no reader that is slow, stopped or gone holds it up.
+//!
+//! stdout is the answer (event lines, JSON, summary); stderr is the narration (plan, prompt, notes, live
+//! view). Nothing foreign is printed that did not pass through `text`.
+
+mod confirm;
+#[cfg(test)]
+mod fixture;
+mod json;
+mod lines;
+mod live;
+mod look;
+mod next;
+mod out;
+mod plan;
+mod rows;
+mod session;
+mod settings;
+mod status;
+mod summary;
+mod tail;
+mod text;
+mod words;
+
+pub use confirm::{Answer, ask};
+pub use json::{list_json, status_json};
+pub use look::{Look, Mark};
+pub use plan::{PlanView, plan};
+pub use session::Ui;
+pub use settings::{Format, Settings, Verbosity};
+pub use status::{Supervisor, list, status};
+pub use summary::{Logs, summary};
+pub use text::{Cleaner, clean, clean_line, name, one_line, quote};
+pub use words::{count, duration, limit};

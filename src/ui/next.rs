@@ -1,0 +1,31 @@
+//! The exact next command for every way a task or a run can come to a stop.
+//!
+//! The one place that knows which commands help; whoever adds a command that does adds it here.
+
+use super::text;
+use crate::run::{Run, Task, TaskState, Text};
+
+/// What to type to go on with this task, if anything.
+pub(super) fn for_task(run: &Run, task: &Task) -> Option<String> {
+    let name = text::quote(&Text::from(task.name().0.as_str()));
+    match task.state {
+        TaskState::Conflicted => {
+            Some(format!("git parallel resolve {name}   then   git parallel land {name}"))
+        }
+        TaskState::Held => Some(format!("git parallel land {name}")),
+        TaskState::Finished if run.is_at_rest(task) => Some(format!("git parallel land {name}")),
+        TaskState::Failed | TaskState::TimedOut | TaskState::Aborted if task.attempt > 0 => {
+            Some(format!("git parallel logs {name}"))
+        }
+        _ => None,
+    }
+}
+
+/// What to type to land all that waits.
+pub(super) const LAND_ALL: &str = "git parallel land";
+
+/// What to type about a run whose supervisor died.
+pub(super) const INTERRUPTED: &str = "git parallel abort";
+
+/// What to type to see more than a summary shows.
+pub(super) const STATUS: &str = "git parallel status";

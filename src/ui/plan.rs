@@ -1,0 +1,165 @@
+//! What a run is about to do, told before anything is created.
+
+use super::look::Look;
+use super::{text, words};
+use crate::run::{Leftovers, RunSpec, TaskSpec, Text};
+
+/// Branches named before the rest is counted.
+const MOST: usize = 6;
+
+/// What a plan tells beyond the run's own record.
+#[derive(Clone, Debug)]
+pub struct PlanView<'a> {
+    /// What is asked.
+    pub spec: &'a RunSpec,
+    /// The directory that the worktrees go to.
+    pub worktree_dir: Text,
+    /// The base as the user named it, or the target's name.
+    pub base_name: Text,
+    /// Tracked files with changes that are not committed (`--allow-dirty`).
+    pub changed_files: usize,
+}
+
+/// The plan, for stderr: `This will` and one indented line a step.
+pub fn plan(view: &PlanView, look: &Look) -> String {
+    let spec = view.spec;
+    let tasks: Vec<&TaskSpec> = spec.tasks.iter().filter(|t| !t.skip).collect();
+    let mut steps = vec![];
+    if !tasks.is_empty() {
+        steps.push(create(view, &tasks, look));
+        steps.extend(branches("use", &tasks, "as it is", "as they are", |t| t.reuse));
+        steps.extend(branches("reset", &tasks, "and keep its old tip", "and keep their old tips", |t| {
+            t.overwrite.is_some()
+        }));
+        steps.push(run_agents(spec, &tasks, look));
+        steps.push(land(spec, &tasks));
+        if spec.leftovers == Leftovers::Refuse {
+            steps.push("hold what an agent leaves uncommitted".to_owned());
+        }
+        if spec.keep && spec.land {
+            steps.push("keep the worktrees and branches of what landed".to_owned());
+        }
+    }
+    let skipped: Vec<&TaskSpec> = spec.tasks.iter().filter(|t| t.skip).collect();
+    steps.extend(branches("skip", &skipped, "because it exists", "because they exist", |_| true));
+    if view.changed_files > 0 {
+        let files = words::count(view.changed_files as u64, "changed file");
+        steps.push(format!("leave your {files} alone; agents start without the changes"));
+    }
+    let steps: String = steps.iter().map(|step| format!("  {step}\n")).collect();
+    format!("{}\n{steps}", look.bold("This will"))
+}
+
+fn create(view: &PlanView, tasks: &[&TaskSpec], look: &Look) -> String {
+    let base = format!("from {} ({})", words::name(&view.base_name), view.spec.base.short());
+    match tasks {
+        [one] => format!("create a worktree at {} {base}", look.path(&one.worktree)),
+        all => {
+            let directory = look.path(&view.worktree_dir);
+            let slash = if directory.ends_with(['/', '\'']) { "" } else { "/" };
+            format!("create {} in {directory}{slash} {base}", words::count_of(all, "worktree"))
+        }
+    }
+}
+
+fn branches(
+    verb: &str,
+    tasks: &[&TaskSpec],
+    singular: &str,
+    plural: &str,
+    which: impl Fn(&TaskSpec) -> bool,
+) -> Option<String> {
+    let names: Vec<String> = tasks.iter().filter(|t| which(t)).map(|t| words::name(&t.branch)).collect();
+    let noun = if names.len() == 1 { "branch" } else { "branches" };
+    let how = if names.len() == 1 { singular } else { plural };
+    (!names.is_empty()).then(|| format!("{verb} {noun} {} {how}", words::listed(&names, MOST)))
+}
+
+fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
+    let command: Vec<String> = spec.agent.iter().map(argument).collect();
+    let timeout =
+        spec.timeout().map(|time| format!(", for {} at most", words::limit(time))).unwrap_or_default();
+    let jobs = spec.jobs as usize;
+    let how = match tasks.len() {
+        1 => format!(" in it{timeout}"),
+        n if jobs == 1 => format!(" in each of the {n}, one after the other{timeout}"),
+        n if jobs < n => format!(" in each, at most {jobs} at once{timeout}"),
+        n => format!(" in each, {n} at once{timeout}"),
+    };
+    // A prompt can be long: enough of the command to know it by, and the rest of the line.
+    let room = look.width.min(110).saturating_sub(6 + how.len()).max(30);
+    format!("run {}{how}", look.fit(&command.join(" "), room))
+}
+
+/// Quoted as a shell would need it, but for the braces of placeholders.
+fn argument(word: &Text) -> String {
+    let bytes: &[u8] = word.as_bstr();
+    let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"{}-_./:=@%+,".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(harmless) { word.to_string() } else { text::quote(word) }
+}
+
+fn land(spec: &RunSpec, tasks: &[&TaskSpec]) -> String {
+    if !spec.land {
+        let what = if tasks.len() == 1 { "the branch" } else { "the branches" };
+        return format!("leave {what} for git parallel land");
+    }
+    let names: Vec<String> = tasks.iter().map(|t| words::name(&t.branch)).collect();
+    let when = if tasks.len() == 1 { "when it finishes" } else { "as they finish" };
+    let how = match (spec.no_ff, tasks.len()) {
+        (false, _) => "",
+        (true, 1) => ", with a merge commit",
+        (true, _) => ", each with a merge commit",
+    };
+    format!("land {} on {} {when}{how}", words::listed(&names, MOST), words::name(&spec.target))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::super::fixture::{look, oid, spec};
+    use super::*;
+
+    fn told(spec: &RunSpec, changed_files: usize) -> String {
+        let worktree_dir = "/home/ann/shop.worktrees".into();
+        plan(&PlanView { spec, worktree_dir, base_name: "main".into(), changed_files }, &look())
+    }
+
+    #[test]
+    fn the_sample_of_the_manual() {
+        assert_snapshot!(told(&spec(&["auth", "docs", "billing"]), 0));
+    }
+
+    #[test]
+    fn one_task_and_a_long_prompt() {
+        let mut spec = spec(&["auth"]);
+        spec.agent =
+            vec!["claude".into(), "-p".into(), format!("Do {{task}}\nwell {}", "x".repeat(200)).into()];
+        spec.timeout_ms = Some(1_800_000);
+        spec.no_ff = true;
+        assert_snapshot!(told(&spec, 1));
+    }
+
+    #[test]
+    fn many_tasks() {
+        let names: Vec<String> = (0..100).map(|i| format!("t{i:02}")).collect();
+        assert_snapshot!(told(&spec(&names.iter().map(String::as_str).collect::<Vec<_>>()), 0));
+    }
+
+    #[test]
+    fn every_option() {
+        let mut spec = spec(&["auth", "docs", "billing", "old", "older", "odd\n"]);
+        spec.jobs = 1;
+        spec.keep = true;
+        spec.leftovers = Leftovers::Refuse;
+        spec.tasks[0].reuse = true;
+        spec.tasks[1].overwrite = Some(oid(7));
+        spec.tasks[2].overwrite = Some(oid(8));
+        spec.tasks[3].skip = true;
+        spec.tasks[4].skip = true;
+        assert_snapshot!(told(&spec, 2));
+        spec.land = false;
+        spec.jobs = 2;
+        assert_snapshot!(told(&spec, 0));
+    }
+}

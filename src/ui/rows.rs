@@ -1,0 +1,76 @@
+//! One row a task, for the live view and for `status`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::look::{self, Look, Mark, pad};
+use super::{text, words};
+use crate::run::{Run, Task, TaskState};
+
+/// The longest state word, `integrating`.
+const STATE_WIDTH: usize = 11;
+/// `99m 59s`.
+const TIME_WIDTH: usize = 7;
+
+/// What all rows of one drawing share.
+pub(super) struct Rows<'a> {
+    pub(super) run: &'a Run,
+    pub(super) now: Timestamp,
+    pub(super) look: &'a Look,
+    /// Width of the column of names.
+    pub(super) names: usize,
+    /// Which drawing this is, if marks of what goes on move.
+    pub(super) turn: Option<usize>,
+}
+
+impl Rows<'_> {
+    /// `✓ auth     landed       1m 14s  fast-forward, 2 commits, 3 files +40 -2`, cut to the width.
+    /// `output` is the last line of a running agent.
+    pub(super) fn row(&self, task: &Task, output: Option<&str>) -> String {
+        let look = self.look;
+        let mark = look::mark(self.run, task);
+        let glyph = match (mark, self.turn) {
+            (Mark::Doing, Some(turn)) => look.spinner(turn),
+            _ => look.glyph(mark),
+        };
+        let name = look.fit(&words::task(task.name()), self.names);
+        let state = pad(words::state(task.state), STATE_WIDTH);
+        let time = words::agent_time(task, self.now).map(words_for_row).unwrap_or_default();
+        let detail = match output {
+            Some(line) if task.state == TaskState::Running && task.stop.is_none() => look.dim(line),
+            _ => detail(self.run, task),
+        };
+        let row = format!(
+            "{} {}  {}  {time:>TIME_WIDTH$}  {detail}",
+            look.paint(mark, glyph),
+            pad(&name, self.names),
+            look.paint(mark, &state),
+        );
+        look.fit(row.trim_end(), look.width)
+    }
+}
+
+/// Tenths of a second would only flicker.
+fn words_for_row(time: Duration) -> String {
+    if time.as_secs() == 0 { "0s".to_owned() } else { words::duration(time) }
+}
+
+/// What there is to say of a task beside its state.
+pub(super) fn detail(run: &Run, task: &Task) -> String {
+    let work = || task.work.as_ref().map(words::change).unwrap_or_default();
+    match task.state {
+        TaskState::Queued | TaskState::Preparing => String::new(),
+        TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
+        TaskState::Running if task.attempt > 1 => format!("attempt {}", task.attempt),
+        TaskState::Running | TaskState::Unchanged => String::new(),
+        TaskState::Finished | TaskState::Integrating => work(),
+        TaskState::Landed => words::landing(task),
+        TaskState::Conflicted => words::conflict(run, task),
+        TaskState::Held | TaskState::Failed => words::reason(task),
+        TaskState::TimedOut => words::after_limit(run, task),
+        TaskState::Aborted if task.started_at.is_none() => "before it started".to_owned(),
+        TaskState::Aborted => task.reason.as_deref().map(text::one_line).unwrap_or_default(),
+        TaskState::Skipped => format!("branch {} exists", words::name(&task.spec.branch)),
+    }
+}

@@ -1,0 +1,229 @@
+//! The words for durations, amounts and what became of a task, the same wherever they are told.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::text;
+use crate::run::{Run, Task, TaskName, TaskState, Text, Work};
+
+/// A stretch of time: `0.4s`, `12s`, `1m 39s`, `2h 05m`, `3d 04h`.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        0 => format!("0.{}s", time.subsec_millis() / 100),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m {:02}s", seconds % 60),
+        3600..86400 => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {:02}h", hours % 24),
+    }
+}
+
+/// A limit as a person would have written it: `90s` is `1m 30s`, but 30 minutes are `30m`.
+pub fn limit(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if time.subsec_millis() > 0 {
+        return format!("{}s", time.as_secs_f64());
+    }
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// A number of things: `1 task`, `2 tasks`, `3 branches`.
+pub fn count(n: impl Into<u64>, noun: &str) -> String {
+    match n.into() {
+        1 => format!("1 {noun}"),
+        n if noun.ends_with(['s', 'x']) || noun.ends_with("ch") => format!("{n} {noun}es"),
+        n => format!("{n} {noun}s"),
+    }
+}
+
+/// [`count`] for lengths.
+pub(super) fn count_of<T>(things: &[T], noun: &str) -> String {
+    count(things.len() as u64, noun)
+}
+
+/// A list that names at most `most` things: `a, b, c`, or `a, b and 97 more`.
+pub(super) fn listed<T: Display>(things: &[T], most: usize) -> String {
+    let shown: Vec<String> = things.iter().take(most).map(T::to_string).collect();
+    match things.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// An amount of data: `812 bytes`, `1.2 MB`.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => count(bytes, "byte"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// From one time to another; clocks that went back count as no time.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// How long the task's agent ran, or runs by now.
+pub(super) fn agent_time(task: &Task, now: Timestamp) -> Option<Duration> {
+    let started = task.started_at?;
+    let ended = task.finished_at.filter(|ended| *ended >= started && task.state != TaskState::Running);
+    Some(between(started, ended.unwrap_or(now)))
+}
+
+/// The size of a change: `2 commits, 3 files +40 -2`.
+pub(super) fn change(work: &Work) -> String {
+    if work.commits == 0 {
+        return "no commits".to_owned();
+    }
+    let commits = count(work.commits, "commit");
+    if work.files == 0 {
+        return commits;
+    }
+    format!("{commits}, {} +{} -{}", count(work.files, "file"), work.insertions, work.deletions)
+}
+
+/// The state's word for people.
+pub(super) fn state(state: TaskState) -> &'static str {
+    match state {
+        TaskState::TimedOut => "timed out",
+        other => other.name(),
+    }
+}
+
+/// The order in which counts are told: what was reached first, then what wants somebody, then the rest.
+const TOLD: [TaskState; 13] = [
+    TaskState::Landed,
+    TaskState::Unchanged,
+    TaskState::Conflicted,
+    TaskState::Held,
+    TaskState::Failed,
+    TaskState::TimedOut,
+    TaskState::Aborted,
+    TaskState::Skipped,
+    TaskState::Integrating,
+    TaskState::Finished,
+    TaskState::Running,
+    TaskState::Preparing,
+    TaskState::Queued,
+];
+
+/// How many tasks are in which state: `2 landed, 1 conflict`.
+pub(super) fn tally(counts: &BTreeMap<TaskState, usize>) -> String {
+    let told = TOLD.iter().filter_map(|state| Some((*state, *counts.get(state)?)));
+    let words = told.filter(|(_, n)| *n > 0).map(|(state, n)| match state {
+        TaskState::Conflicted => count(n as u64, "conflict"),
+        other => format!("{n} {}", self::state(other)),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// Where a task collides, paths grouped by whose landing they collide with (`None`: the target).
+pub(super) fn collisions(task: &Task, most: usize) -> Vec<(Option<&TaskName>, String)> {
+    let mut groups: Vec<(Option<&TaskName>, Vec<String>)> = Vec::new();
+    for conflict in &task.conflicts {
+        let path = text::name(conflict.path.as_bstr());
+        match groups.iter_mut().find(|(with, _)| *with == conflict.with.as_ref()) {
+            Some((_, paths)) => paths.push(path),
+            None => groups.push((conflict.with.as_ref(), vec![path])),
+        }
+    }
+    groups.into_iter().map(|(with, paths)| (with, listed(&paths, most))).collect()
+}
+
+/// What a task collides with, and where: `with auth in src/db.rs`.
+pub(super) fn conflict(run: &Run, task: &Task) -> String {
+    let groups = collisions(task, 2);
+    let words = groups.iter().map(|(with, paths)| format!("with {} in {paths}", other_side(run, *with)));
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { format!("with {}", name(&run.spec.target)) } else { words.join("; ") }
+}
+
+fn other_side(run: &Run, with: Option<&TaskName>) -> String {
+    with.map_or_else(|| name(&run.spec.target), task)
+}
+
+/// How a landed task landed: `fast-forward, 2 commits, 3 files +40 -2`.
+pub(super) fn landing(task: &Task) -> String {
+    let how = task.landing.as_ref().map(|landing| landing.how.to_string());
+    let parts: Vec<String> = how.into_iter().chain(task.work.as_ref().map(change)).collect();
+    parts.join(", ")
+}
+
+/// Why the task stands where it stands, as recorded: how its agent failed, and what was noticed.
+pub(super) fn reason(task: &Task) -> String {
+    let failure =
+        task.exit.as_ref().filter(|exit| exit.state() == TaskState::Failed).map(|exit| exit.words());
+    let mut reasons: Vec<String> =
+        failure.iter().chain(&task.reason).map(|reason| text::one_line(reason)).collect();
+    reasons.retain(|reason| !reason.is_empty());
+    reasons.dedup();
+    if reasons.is_empty() { "no reason was recorded".to_owned() } else { reasons.join("; ") }
+}
+
+/// The time that the task ran out of, in words: `after 30m`.
+pub(super) fn after_limit(run: &Run, task: &Task) -> String {
+    match (run.spec.timeout(), agent_time(task, task.finished_at.unwrap_or_default())) {
+        (Some(timeout), _) => format!("after {}", limit(timeout)),
+        (None, Some(time)) => format!("after {}", duration(time)),
+        (None, None) => String::new(),
+    }
+}
+
+/// A branch's name or a path, safe to print.
+pub(super) fn name(value: &Text) -> String {
+    text::name(value.as_bstr())
+}
+
+/// A task's name, safe to print.
+pub(super) fn task(value: &TaskName) -> String {
+    text::name(value.0.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well_at_every_size() {
+        let told = |ms| duration(Duration::from_millis(ms));
+        let cases = [
+            (0, "0.0s"),
+            (449, "0.4s"),
+            (12_900, "12s"),
+            (99_000, "1m 39s"),
+            (65_000, "1m 05s"),
+            (7_500_000, "2h 05m"),
+            (273_600_000, "3d 04h"),
+        ];
+        for (ms, expected) in cases {
+            assert_eq!(told(ms), expected);
+        }
+        assert_eq!(limit(Duration::from_secs(1800)), "30m");
+        assert_eq!(limit(Duration::from_secs(5400)), "1h 30m");
+        assert_eq!(limit(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(between(Timestamp::UNIX_EPOCH, Timestamp::MIN), Duration::ZERO);
+    }
+
+    #[test]
+    fn amounts_agree_in_number() {
+        assert_eq!(count(1u32, "task"), "1 task");
+        assert_eq!(count(0u32, "task"), "0 tasks");
+        assert_eq!(count(2u32, "process"), "2 processes");
+        assert_eq!(count(2u32, "branch"), "2 branches");
+        assert_eq!(listed(&["a", "b"], 2), "a, b");
+        assert_eq!(listed(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!(size(1), "1 byte");
+        assert_eq!(size(12_345_678), "12.3 MB");
+        let work = Work { commits: 1, files: 1, insertions: 4, ..Work::default() };
+        assert_eq!(change(&work), "1 commit, 1 file +4 -0");
+    }
+}
