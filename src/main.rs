@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Err(usage) => return cli::explain(&usage),
     };
     match commands::execute(cli.command) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             commands::narrate(&error::render(&error));
             ExitCode::from(error::exit_code(&error))

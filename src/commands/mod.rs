@@ -15,6 +15,8 @@ mod resolve;
 mod run;
 mod status;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 
 use crate::cli::Command;
@@ -23,8 +25,8 @@ pub use completions::script as completion_script;
 pub use man::pages as man_pages;
 
 /// Carries out a command and gives the exit code.
-pub fn execute(command: Command) -> Result<u8> {
-    match command {
+pub fn execute(command: Command) -> Result<ExitCode> {
+    let code = match command {
         Command::Run(args) => run::run(&args),
         Command::Status(args) => status::status(&args),
         Command::Logs(args) => logs::logs(&args),
@@ -37,8 +39,9 @@ pub fn execute(command: Command) -> Result<u8> {
         Command::Demo(args) => demo::demo(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => man::man(&args),
-        Command::Shim => unreachable_shim(),
-    }
+        Command::Shim => return Ok(crate::shim::main()),
+    };
+    code.map(ExitCode::from)
 }
 
 /// Prints an answer to stdout. A reader that went away is no error.
