@@ -23,7 +23,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let question = asked(args, &place.config)?;
     let confirm = !args.yes && place.config.bool("parallel.confirm").map_err(bad_config)?.unwrap_or(true);
     let settings = Settings::detect(args.json, verbosity(args));
-    let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm, &settings.stderr)? };
+    let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm)? };
 
     let draft = preflight::check(&place.repo, &place.config, &place.layout, question)
         .map_err(|problems| preflight::refuse(&problems))?;
@@ -146,7 +146,7 @@ impl Configured {
 
 /// Settles with another run that is going: refuse, wait for it, or end it. Gives the lock if it was
 /// waited for.
-fn wait_for_others(place: &Place, args: &RunArgs, confirm: bool, look: &Look) -> Result<Option<Lock>> {
+fn wait_for_others(place: &Place, args: &RunArgs, confirm: bool) -> Result<Option<Lock>> {
     let path = place.layout.lock();
     let Some(holder) = Lock::holder(&path)? else { return Ok(None) };
     if !args.wait && !args.takeover {
@@ -162,7 +162,7 @@ fn wait_for_others(place: &Place, args: &RunArgs, confirm: bool, look: &Look) ->
         control::send(&dir.control(), &Request::Abort { tasks: None })
             .with_context(|| format!("cannot reach the supervisor of run {what}"))?;
     }
-    narrate(&look.dim("waiting for the other run to end\n"));
+    narrate("waiting for the other run to end\n");
     Lock::wait(&path, &Holder::this_process("run", None, args.tasks.len(), 0)).map(Some)
 }
 

@@ -1,67 +1,127 @@
 //! Removing worktree and branch of a task that needs them no more.
 
-use crate::git;
-use crate::run::{CleanUp, Event, Oid, Task, TaskState};
+use anyhow::Result;
 
 use super::Context;
+use crate::git::{self, Expect};
+use crate::run::{CleanUp, Event, Oid, Task, TaskState};
 
 /// Removes what is safe to remove after a task landed, or had nothing to land.
 pub(super) fn clean_up(context: &Context, task: &Task) -> Event {
     Event::CleanedUp { task: task.name().clone(), cleanup: remove(context, task) }
 }
 
-/// Removes a landed task's worktree and then its branch; says what stays, and why.
+/// Removes a task's worktree and branch where nothing can be lost by it; says what stays, and why.
 pub fn remove(context: &Context, task: &Task) -> CleanUp {
-    let worktree_kept = remove_worktree(context, task);
-    let branch_kept = match &worktree_kept {
-        Some(_) => Some("its worktree is kept".to_owned()),
-        None => remove_branch(context, task),
+    clean(context, task, false)
+}
+
+/// What [`remove`] would do.
+pub fn would_remove(context: &Context, task: &Task) -> CleanUp {
+    clean(context, task, true)
+}
+
+/// Removes a task's worktree and branch though work goes with them. Commits stay pinned.
+///
+/// # Errors
+/// If the commits can't be pinned, or git refuses; nothing is removed behind git's back.
+pub fn remove_by_force(context: &Context, task: &Task) -> Result<CleanUp> {
+    let path = task.spec.worktree.as_path();
+    let branch = task.spec.branch_ref();
+    let tip = git::branch_tip(&context.repo, &branch)?;
+    if let Some(tip) = &tip {
+        let pin = context.pin(task.name(), "tip");
+        git::set_ref(&context.repo, &pin, tip, Expect::Any, "parallel: pin before removing")?;
+    }
+    let mut cleanup = CleanUp { worktree_kept: None, branch_kept: None };
+    if is_there(context, task)? {
+        if let Some(reason) = git::why_never(&context.repo, path)? {
+            cleanup.worktree_kept = Some(reason);
+            cleanup.branch_kept = Some("its worktree is kept".to_owned());
+            return Ok(cleanup);
+        }
+        git::remove(&context.repo, path)?;
+    }
+    if !task.branch_created {
+        cleanup.branch_kept = Some("it was there before the run".to_owned());
+    } else if let Some(tip) = &tip {
+        git::delete_ref(&context.repo, &branch, tip)?;
+    }
+    Ok(cleanup)
+}
+
+fn clean(context: &Context, task: &Task, dry_run: bool) -> CleanUp {
+    let words = |e: anyhow::Error| Some(format!("{e:#}"));
+    let branch_kept = why_branch_stays(context, task).unwrap_or_else(words);
+    // A branch with work that did not land is worth little without the place to go on with it.
+    let unlanded = branch_kept.clone().filter(|_| task.branch_created && task.state != TaskState::Landed);
+    let worktree_kept = match unlanded {
+        Some(reason) => Some(reason),
+        None => clean_worktree(context, task, dry_run).unwrap_or_else(words),
+    };
+    if worktree_kept.is_some() {
+        let branch_kept = branch_kept.or_else(|| Some("its worktree is kept".to_owned()));
+        return CleanUp { worktree_kept, branch_kept };
+    }
+    let branch_kept = match branch_kept {
+        None if !dry_run => delete_branch(context, task).unwrap_or_else(words),
+        kept => kept,
     };
     CleanUp { worktree_kept, branch_kept }
 }
 
-fn remove_worktree(context: &Context, task: &Task) -> Option<String> {
+fn is_there(context: &Context, task: &Task) -> Result<bool> {
+    let path = task.spec.worktree.as_path();
+    Ok(path.symlink_metadata().is_ok() || git::worktree_at(&context.repo, path)?.is_some())
+}
+
+/// Removes the worktree; says why not, if it stays.
+fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Option<String>> {
     let path = task.spec.worktree.as_path();
     if !task.worktree_created {
-        return Some("the run did not create it".to_owned());
+        return Ok(Some("the run did not create it".to_owned()));
     }
-    if path.symlink_metadata().is_err() && matches!(git::worktree_at(&context.repo, path), Ok(None)) {
-        return None;
+    if !is_there(context, task)? {
+        return Ok(None);
     }
-    match git::why_kept(&context.repo, path, &context.disposable) {
-        Ok(Some(reason)) => Some(reason),
-        Ok(None) => git::remove(&context.repo, path).err().map(|e| format!("{e:#}")),
-        Err(e) => Some(format!("{e:#}")),
+    if let Some(reason) = git::why_kept(&context.repo, path, &context.disposable)? {
+        return Ok(Some(reason));
     }
+    if !dry_run {
+        git::remove(&context.repo, path)?;
+    }
+    Ok(None)
 }
 
-/// Deletes the branch if the run created it and all that it holds is on the target.
-fn remove_branch(context: &Context, task: &Task) -> Option<String> {
+/// Why the branch must stay; `None` if the run created it and all that it holds is on the target.
+fn why_branch_stays(context: &Context, task: &Task) -> Result<Option<String>> {
     if !task.branch_created {
-        return Some("it was there before the run".to_owned());
+        return Ok(Some("it was there before the run".to_owned()));
     }
-    match try_remove_branch(context, task) {
-        Ok(kept) => kept,
-        Err(e) => Some(format!("{e:#}")),
-    }
-}
-
-fn try_remove_branch(context: &Context, task: &Task) -> anyhow::Result<Option<String>> {
     let branch = task.spec.branch_ref();
     let Some(tip) = git::branch_tip(&context.repo, &branch)? else { return Ok(None) };
     if !is_on_target(context, task, &tip)? {
         return Ok(Some("it has commits that did not land".to_owned()));
     }
-    if let Some(elsewhere) = git::worktrees(&context.repo)?.iter().find(|w| w.branch() == Some(&branch)) {
-        return Ok(Some(format!("it is checked out in {}", elsewhere.place().display())));
+    let own = task.spec.worktree.as_path();
+    let elsewhere = git::worktrees(&context.repo)?
+        .into_iter()
+        .find(|w| w.branch() == Some(&branch) && w.path.as_deref() != Some(own));
+    Ok(elsewhere.map(|w| format!("it is checked out in {}", w.place().display())))
+}
+
+fn delete_branch(context: &Context, task: &Task) -> Result<Option<String>> {
+    let branch = task.spec.branch_ref();
+    let Some(tip) = git::branch_tip(&context.repo, &branch)? else { return Ok(None) };
+    if !is_on_target(context, task, &tip)? {
+        return Ok(Some("it has commits that did not land".to_owned()));
     }
     git::delete_ref(&context.repo, &branch, &tip)?;
     Ok(None)
 }
 
-fn is_on_target(context: &Context, task: &Task, tip: &Oid) -> anyhow::Result<bool> {
-    let recorded = task.state == TaskState::Landed && task.landing.as_ref().is_some_and(|l| l.tip == *tip);
-    if recorded {
+fn is_on_target(context: &Context, task: &Task, tip: &Oid) -> Result<bool> {
+    if task.landed().is_some_and(|landing| landing.tip == *tip) {
         return Ok(true);
     }
     match git::branch_tip(&context.repo, &context.spec.target_ref())? {

@@ -7,7 +7,6 @@ use crate::run::{RunSpec, Task, TaskName, Text};
 use crate::store::RunDir;
 
 /// Shared by all workers of a run; never changes while the run goes on.
-#[derive(Debug)]
 pub struct Context {
     /// The repository.
     pub repo: Repository,

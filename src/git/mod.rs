@@ -7,6 +7,7 @@
 
 mod command;
 mod config;
+mod here;
 mod identity;
 mod index_lock;
 mod merge;
@@ -24,6 +25,7 @@ mod worktree;
 
 pub use command::{Git, GitError, LOCAL_ENV_VARS, Output};
 pub use config::Config;
+pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, Stat, changed_paths, diff_stat, merge, merge_message};
 //pub use publish::{Published, publish};

@@ -16,7 +16,7 @@ pub use event::{Event, Record, Step};
 pub use machine::Illegal;
 pub use model::{
     CleanUp, Conflict, Exit, How, Landing, Leftovers, Run, RunId, RunSpec, RunState, Stop, StopCause, Task,
-    TaskName, TaskSpec, TaskState, Work,
+    TaskName, TaskSpec, TaskState, Work, full_branch_name,
 };
 pub use text::{Oid, Text};
 

@@ -129,7 +129,8 @@ impl TaskSpec {
     }
 }
 
-fn full_branch_name(short: &Text) -> Text {
+/// The full ref name of a branch: `refs/heads/` and its short name.
+pub fn full_branch_name(short: &Text) -> Text {
     let mut full = b"refs/heads/".to_vec();
     full.extend_from_slice(short.as_bstr());
     Text::from(full.as_slice())

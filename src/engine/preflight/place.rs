@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use crate::git::{self, Config, Head, Repository};
-use crate::run::{Oid, Text};
+use crate::run::{Oid, Text, full_branch_name};
 use crate::store::{self, Layout, Lock};
 
 /// The oldest git that has what we ask of it (`merge-tree --write-tree`).
@@ -87,7 +87,7 @@ pub(super) fn find_target(
         Some(name) => short_name(name),
         None => current_branch(repo, problems)?,
     };
-    let full = Text::from([b"refs/heads/", &name.as_bstr()[..]].concat().as_slice());
+    let full = full_branch_name(&name);
     match git::branch_tip(repo, &full) {
         Ok(Some(tip)) => Some((name, tip)),
         Ok(None) => {
@@ -159,7 +159,7 @@ pub(super) fn find_base(
 
 /// The target, and the files of the user's that are on it, must be in a state that work can land on.
 pub(super) fn check_target(repo: &Repository, target: &Text, allow_dirty: bool, problems: &mut Vec<Problem>) {
-    let full = Text::from([b"refs/heads/", &target.as_bstr()[..]].concat().as_slice());
+    let full = full_branch_name(target);
     let worktrees = match git::worktrees(repo) {
         Ok(worktrees) => worktrees,
         Err(e) => return problems.push(Problem::plain(format!("worktrees can't be listed: {e:#}"))),
