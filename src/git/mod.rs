@@ -28,8 +28,8 @@ pub use config::Config;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, Stat, changed_paths, diff_stat, merge, merge_message};
-//pub use publish::{Published, publish};
-//pub use recover::{Recovered, recover};
+pub use publish::{Published, publish};
+pub use recover::{Recovered, recover};
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
     is_ancestor, is_symbolic, list, merge_bases, resolve, set_ref,

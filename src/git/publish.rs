@@ -1,1 +1,250 @@
+//! Moving the target, under a checkout of it if there is one.
+//!
+//! Where the target is checked out nowhere, its ref moves by compare-and-swap, and that is all. Where it
+//! is, the clean files of that one worktree follow, as with `git merge --ff-only`; whatever the user
+//! edited, staged or has lying about there stays exactly as it is, or nothing happens at all.
+//!
+//! All of it is done holding that worktree's `index.lock` (see [`super::index_lock`]), in this order. A
+//! crash after a step leaves what stands beside it, and [`super::recover`] brings that to one of its ends:
+//!
+//! | step | on disk afterwards | recovered by |
+//! | --- | --- | --- |
+//! | 1. `index.lock` with a note, `parallel-index` | all as it was | removing both |
+//! | 2. look for what is in the way | as before | as before |
+//! | 3. note `moving`; `git read-tree -m -u OLD NEW` | some or all files in their new form, `index` old | bringing the old files back |
+//! | 4. compare-and-swap of the target | target and files new, `index` old | going on with 5 |
+//! | 5. `parallel-index` renamed to `index` | all new, locked | removing the lock |
+//! | 6. `index.lock` removed | all new | |
+//!
+//! HEAD is read again after 1 and after 3, since a `git switch` lets go of the index before it moves HEAD.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::index_lock::{IndexLock, Note};
+use super::obstacles::Plan;
+use super::recover::restore;
+use super::refs::{Head, branch_tip, head, is_ancestor, is_symbolic};
+use super::status::operation_in_progress;
+use super::worktree::{Sight, Worktree, inspect, worktrees};
+use super::{Git, Repository};
+use crate::error::{Failure, exit};
+use crate::run::{Oid, Text};
+
+/// What became of a wish to move the target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Published {
+    /// The target is at the new tip.
+    Done {
+        /// The worktree whose files followed, if it is checked out.
+        updated_worktree: Option<PathBuf>,
+    },
+    /// The target was not at the old tip; it is here. Nothing was changed.
+    Moved(Oid),
+    /// Something of the user's is in the way. Nothing was changed.
+    Refused {
+        /// What it is, for people.
+        reason: String,
+        /// The paths concerned, relative to the top of the worktree.
+        paths: Vec<Text>,
+    },
+}
+
+/// How often HEAD may change under our hands before we give up.
+const ATTEMPTS: u32 = 5;
+
+/// Moves the branch `target` (its full name) from `old` to `new`, which must descend from it; the files
+/// of a worktree where it is checked out follow. `message` goes into the reflogs.
+///
+/// # Errors
+/// If it could not be done for a reason that is not the user's to settle, such as a full disk. The target
+/// has not moved then, and the files are as they were, unless the error says otherwise.
+pub fn publish(repo: &Repository, target: &Text, old: &Oid, new: &Oid, message: &str) -> Result<Published> {
+    if !is_ancestor(repo, old, new)? {
+        bail!("{target} would lose commits by going from {} to {}", old.short(), new.short());
+    }
+    if is_symbolic(repo, target)? {
+        return Ok(refused(format!("{target} only stands for another branch (git symbolic-ref)")));
+    }
+    let note = Note { target: target.clone(), old: old.clone(), new: new.clone() };
+    for _ in 0..ATTEMPTS {
+        if let Some(published) = attempt(repo, &note, message)? {
+            return Ok(published);
+        }
+    }
+    Ok(refused(format!("the worktree that has {target} keeps changing its branch")))
+}
+
+fn refused(reason: String) -> Published {
+    Published::Refused { reason, paths: Vec::new() }
+}
+
+/// `None` if HEAD changed meanwhile and everything is to be looked at anew.
+fn attempt(repo: &Repository, note: &Note, message: &str) -> Result<Option<Published>> {
+    if let Some(moved) = moved(repo, note)? {
+        return Ok(Some(moved));
+    }
+    let all = worktrees(repo)?;
+    if let Some(rebasing) = all.iter().find(|worktree| is_rebasing(&worktree.admin_dir, &note.target)) {
+        return Ok(Some(refused(format!("{} is being rebased in {}", note.target, place(rebasing)))));
+    }
+    let mut holders = all.into_iter().filter(|worktree| worktree.head == Head::Branch(note.target.clone()));
+    match (holders.next(), holders.next()) {
+        (None, _) => {
+            let published = swap(repo, repo.git(), note, message)?;
+            Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
+        }
+        (Some(worktree), None) => in_worktree(repo, &worktree, note, message),
+        (Some(one), Some(other)) => {
+            let (one, other) = (place(&one), place(&other));
+            Ok(Some(refused(format!("{} is checked out twice, in {one} and in {other}", note.target))))
+        }
+    }
+}
+
+/// The verdict where the target is not at its old tip any more.
+fn moved(repo: &Repository, note: &Note) -> Result<Option<Published>> {
+    Ok(match branch_tip(repo, &note.target)? {
+        Some(tip) if tip == note.old => None,
+        Some(tip) => Some(Published::Moved(tip)),
+        None => Some(refused(format!("{} is gone", note.target))),
+    })
+}
+
+/// Moves the ref; `None` if that worked.
+fn swap(repo: &Repository, git: Git, note: &Note, message: &str) -> Result<Option<Published>> {
+    let git = git.retry_locks().args(["update-ref", "-m", message]).arg(note.target.as_os_str());
+    let output = git.args([note.new.as_str(), note.old.as_str()]).output()?;
+    if output.code == Some(0) {
+        return Ok(None);
+    }
+    // Somebody was faster; or a lock is held, or a hook said no, and then git's words tell.
+    Ok(Some(moved(repo, note)?.unwrap_or_else(|| refused(output.into_error("update-ref").to_string()))))
+}
+
+fn in_worktree(
+    repo: &Repository,
+    worktree: &Worktree,
+    note: &Note,
+    message: &str,
+) -> Result<Option<Published>> {
+    let top = match usable(worktree) {
+        Ok(top) => top,
+        Err(reason) => return Ok(Some(refused(reason))),
+    };
+    let Some(mut lock) = IndexLock::take(top, &worktree.admin_dir, note.clone())? else {
+        let path = IndexLock::path(&worktree.admin_dir);
+        let reason =
+            format!("another git command is at work in {}: {} exists", top.display(), path.display());
+        return Ok(Some(refused(reason)));
+    };
+    if head(&worktree.admin_dir)? != worktree.head {
+        return Ok(None);
+    }
+    if let Some(moved) = moved(repo, note)? {
+        return Ok(Some(moved));
+    }
+    let plan = Plan::read(&lock)?;
+    if let Some(found) = plan.in_the_way(&lock)? {
+        let reason = format!("{} in {}", found.reason, top.display());
+        return Ok(Some(Published::Refused { reason, paths: found.paths }));
+    }
+    lock.begin_moving()?;
+    if let Some(refused) = move_files(&mut lock, &plan)? {
+        return Ok(Some(refused));
+    }
+    if head(&worktree.admin_dir)? != worktree.head {
+        undo(lock, &plan)?;
+        return Ok(None);
+    }
+    match swap(repo, lock.plain_git()?, note, message) {
+        Ok(None) => {
+            lock.commit().context("the target has moved, but its checkout still has the old index")?;
+            Ok(Some(Published::Done { updated_worktree: Some(top.to_owned()) }))
+        }
+        other => undo(lock, &plan).and(other),
+    }
+}
+
+/// The top of the worktree, or why its files can't follow.
+fn usable(worktree: &Worktree) -> Result<&Path, String> {
+    let Some(top) = worktree.path.as_deref() else {
+        return Err(
+            "the target is checked out in the main worktree, which can't be found from here".to_owned()
+        );
+    };
+    if !top.is_dir() {
+        return Err(format!("the target is checked out in {}, which is not there", top.display()));
+    }
+    if !worktree.is_main && inspect(top, &worktree.admin_dir) != Sight::Ours {
+        return Err(format!(
+            "the target is checked out in {}, which is not that worktree now",
+            top.display()
+        ));
+    }
+    match operation_in_progress(&worktree.admin_dir) {
+        Some(operation) if operation != "a bisect" => {
+            Err(format!("{operation} is in progress in {}", top.display()))
+        }
+        _ => Ok(top),
+    }
+}
+
+/// Brings the files to their new form. If git refuses after all, nothing has changed.
+fn move_files(lock: &mut IndexLock, plan: &Plan) -> Result<Option<Published>> {
+    let git = lock.git()?.args(["read-tree", "-m", "-u", "--no-recurse-submodules"]);
+    let output = git.args([lock.note.old.as_str(), lock.note.new.as_str()]).output()?;
+    if output.code == Some(0) {
+        return Ok(None);
+    }
+    let error = output.into_error("read-tree");
+    let restored = restore(lock, plan).with_context(|| error.to_string())?;
+    if restored.undone == 0 && restored.left.is_empty() {
+        return Ok(Some(refused(error.words)));
+    }
+    let message = format!("cannot update the files in {}: {}", lock.top.display(), error.words);
+    let safe = match &restored.left[..] {
+        [] => "The target has not moved, and the files are as they were.".to_owned(),
+        left => format!("The target has not moved; not brought back were: {}", join(left)),
+    };
+    Err(Failure::new(exit::FAILURE, message).safe(safe).into())
+}
+
+/// Brings the old files back, after the new ones were all written.
+fn undo(lock: IndexLock, plan: &Plan) -> Result<()> {
+    match restore(&lock, plan) {
+        Ok(restored) if restored.left.is_empty() => Ok(()),
+        Ok(restored) => {
+            bail!(
+                "the target has not moved; not brought back in {} were: {}",
+                lock.top.display(),
+                join(&restored.left)
+            )
+        }
+        Err(error) => {
+            lock.leave_behind();
+            Err(error)
+        }
+    }
+}
+
+fn join(paths: &[Text]) -> String {
+    paths.iter().map(Text::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the branch is being rebased there: HEAD is detached then, but will come back to it.
+fn is_rebasing(admin_dir: &Path, target: &Text) -> bool {
+    ["rebase-merge/head-name", "rebase-apply/head-name"].iter().any(|name| {
+        fs::read(admin_dir.join(name)).is_ok_and(|name| name.trim_ascii_end() == *target.as_bstr())
+    })
+}
+
+fn place(worktree: &Worktree) -> String {
+    worktree.path.as_ref().map_or_else(|| "the main worktree".to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+#[path = "publish_tests.rs"]
+mod tests;

@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(repo.workdir, workdir, "{cwd:?}");
             assert!(!repo.bare);
         }
-        assert_eq!(Repository::discover(&linked).unwrap().git_dir, sandbox.repo.join(".git/worktrees/a b"));
+        assert_eq!(Repository::discover(&linked).unwrap().git_dir, sandbox.repo.join(".git/worktrees/a-b"));
     }
 
     #[test]

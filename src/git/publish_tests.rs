@@ -1,0 +1,395 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::git::testing::{Sandbox, git_in};
+
+const MAIN: &str = "refs/heads/main";
+
+/// `main` checked out in the main worktree, with some files, and a commit on top of it made aside.
+struct Case {
+    sandbox: Sandbox,
+    old: Oid,
+    new: Oid,
+}
+
+impl Case {
+    fn new(script: &str) -> Self {
+        let sandbox = Sandbox::new();
+        for file in ["a", "b", "dir/x", "dir/y"] {
+            sandbox.write(file, format!("{file}\n"));
+        }
+        sandbox.write(".gitignore", "*.ignored\n");
+        let old = sandbox.commit("files");
+        let new = sandbox.commit_aside(&old, script);
+        Case { sandbox, old, new }
+    }
+
+    fn publish(&self) -> Published {
+        publish(&self.sandbox.repository(), &MAIN.into(), &self.old, &self.new, "parallel: land a").unwrap()
+    }
+
+    /// Publishes, and expects it to have worked in the main worktree.
+    fn lands(&self) {
+        let updated_worktree = Some(self.sandbox.repo.clone());
+        assert_eq!(self.publish(), Published::Done { updated_worktree });
+        assert_eq!(self.sandbox.oid(MAIN), self.new);
+        self.tidy();
+    }
+
+    /// Publishes, and expects a refusal for these paths, with everything as it was.
+    fn refuses(&self, words: &str, expected: &[&str]) {
+        let before = (self.sandbox.status(), self.sandbox.git(&["diff", "HEAD"]), self.listing());
+        match self.publish() {
+            Published::Refused { reason, paths } => {
+                assert!(reason.contains(words), "{reason}");
+                assert_eq!(
+                    paths,
+                    expected.iter().map(|&path| path.into()).collect::<Vec<Text>>(),
+                    "{reason}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(before, (self.sandbox.status(), self.sandbox.git(&["diff", "HEAD"]), self.listing()));
+        assert_eq!(self.sandbox.oid(MAIN), self.old);
+        self.tidy();
+    }
+
+    fn listing(&self) -> String {
+        let mut find = std::process::Command::new("find");
+        find.args([".", "-path", "./.git", "-prune", "-o", "-print"]).current_dir(&self.sandbox.repo);
+        let listing = find.output().unwrap().stdout;
+        let mut lines: Vec<String> = String::from_utf8(listing).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.join("\n")
+    }
+
+    /// No lock and no half-made index stays behind, whatever happened.
+    fn tidy(&self) {
+        let left: Vec<_> = fs::read_dir(self.sandbox.repo.join(".git")).unwrap().flatten().collect();
+        let left: Vec<String> = left.iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        assert!(!left.iter().any(|n| n.ends_with(".lock") || n.starts_with("parallel")), "{left:?}");
+        self.sandbox.fsck();
+    }
+}
+
+#[test]
+fn checked_out_nowhere_only_the_ref_moves() {
+    let case = Case::new("echo new >a");
+    case.sandbox.git(&["switch", "-q", "-c", "other"]);
+    assert_eq!(case.publish(), Published::Done { updated_worktree: None });
+    assert_eq!(case.sandbox.oid(MAIN), case.new);
+    assert_eq!(case.sandbox.status(), "");
+    assert_eq!(case.sandbox.git(&["log", "-1", "-g", "--format=%gs", "main"]), "parallel: land a");
+    let again = publish(&case.sandbox.repository(), &MAIN.into(), &case.old, &case.new, "").unwrap();
+    assert_eq!(again, Published::Moved(case.new.clone()));
+}
+
+#[test]
+fn a_clean_checkout_follows() {
+    let script = "echo new >a; rm b; rm -r dir; echo file >dir; mkdir -p n/m; echo n >n/m/o; chmod +x n/m/o; ln -s a l";
+    let case = Case::new(script);
+    case.lands();
+    assert_eq!(case.sandbox.status(), "");
+    assert_eq!(case.sandbox.read("dir"), "file\n");
+    let mode = case.sandbox.repo.join("n/m/o").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o111, 0o111);
+    assert_eq!(case.sandbox.repo.join("l").read_link().unwrap(), Path::new("a"));
+    assert_eq!(case.sandbox.git(&["log", "-1", "-g", "--format=%gs", "HEAD"]), "parallel: land a");
+}
+
+#[test]
+fn other_edits_survive_exactly() {
+    let case = Case::new("echo new >a; echo more >c");
+    case.sandbox.write("b", "edited\n");
+    case.sandbox.write("dir/x", "staged\n");
+    case.sandbox.git(&["add", "dir/x"]);
+    case.sandbox.write("dir/x", "staged and edited\n");
+    case.sandbox.write("untracked", "u");
+    case.sandbox.write("dir/z.ignored", "i");
+    fs::remove_file(case.sandbox.repo.join("dir/y")).unwrap();
+    let before = case.sandbox.status();
+    case.lands();
+    assert_eq!(case.sandbox.status(), before);
+    assert_eq!(case.sandbox.read("dir/x"), "staged and edited\n");
+    assert_eq!(case.sandbox.git(&["show", ":dir/x"]), "staged");
+    assert_eq!((case.sandbox.read("b"), case.sandbox.read("a")), ("edited\n".into(), "new\n".into()));
+    assert_eq!(case.sandbox.read("dir/z.ignored"), "i");
+}
+
+#[test]
+fn edited_staged_and_deleted_files_in_the_way_are_named() {
+    let case = Case::new("echo new >a; echo new >b; echo new >dir/x; rm dir/y; echo c >c");
+    case.sandbox.write("a", "edited\n");
+    case.sandbox.write("b", "staged\n");
+    case.sandbox.git(&["add", "b"]);
+    case.sandbox.write("b", "b\n");
+    fs::remove_file(case.sandbox.repo.join("dir/x")).unwrap();
+    case.sandbox.write("c", "staged too\n");
+    case.sandbox.git(&["add", "c"]);
+    case.refuses("uncommitted changes", &["a", "b", "c", "dir/x"]);
+}
+
+#[test]
+fn untracked_and_ignored_files_in_the_way_are_named() {
+    let case =
+        Case::new("echo n >new; echo i >x.ignored; mkdir -p p/q; echo r >p/q/r; echo s >same; echo z >dir/z");
+    case.sandbox.write("new", "mine");
+    case.sandbox.write("x.ignored", "mine");
+    case.sandbox.write("p", "a file where a directory must be");
+    case.sandbox.write("same", "s\n");
+    symlink("/nonexistent", case.sandbox.repo.join("dir/z")).unwrap();
+    case.refuses("git does not track", &["dir/z", "new", "p", "same", "x.ignored"]);
+}
+
+#[test]
+fn what_lies_in_a_directory_that_becomes_a_file_is_in_the_way() {
+    let case = Case::new("rm -r dir; echo file >dir");
+    case.sandbox.write("dir/deep/k.ignored", "mine");
+    case.refuses("git does not track", &["dir/deep/k.ignored"]);
+    fs::remove_dir_all(case.sandbox.repo.join("dir/deep")).unwrap();
+    case.sandbox.write("dir/staged", "mine");
+    case.sandbox.git(&["add", "dir/staged"]);
+    case.refuses("git does not track", &["dir/staged"]);
+}
+
+#[test]
+fn ignored_files_in_a_directory_that_goes_may_stay() {
+    let case = Case::new("rm -r dir");
+    case.sandbox.write("dir/k.ignored", "mine");
+    case.lands();
+    assert_eq!(case.sandbox.read("dir/k.ignored"), "mine");
+    assert_eq!(case.sandbox.status(), "");
+}
+
+#[test]
+fn a_link_in_place_of_a_directory_is_not_followed() {
+    let case = Case::new("echo n >dir/new; echo x >dir/x; mkdir e; echo e >e/f");
+    let outside = case.sandbox.root().join("outside");
+    fs::create_dir(&outside).unwrap();
+    symlink(&outside, case.sandbox.repo.join("e")).unwrap();
+    case.refuses("git does not track", &["e"]);
+    assert!(fs::read_dir(&outside).unwrap().next().is_none());
+}
+
+#[test]
+fn a_touched_file_is_not_an_edited_one() {
+    let case = Case::new("echo new >a");
+    let file = fs::File::options().write(true).open(case.sandbox.repo.join("a")).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(100)).unwrap();
+    case.lands();
+    assert_eq!(case.sandbox.status(), "");
+}
+
+#[test]
+fn an_edit_of_the_same_size_in_the_same_instant_is_seen() {
+    for _ in 0..5 {
+        let case = Case::new("echo new >a; echo n >b");
+        let index = case.sandbox.repo.join(".git/index");
+        case.sandbox.write("a", "A\n");
+        // As if index and edit had been written within one tick of the clock.
+        let time = index.metadata().unwrap().modified().unwrap();
+        fs::File::options()
+            .write(true)
+            .open(case.sandbox.repo.join("a"))
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+        case.refuses("uncommitted changes", &["a"]);
+        assert_eq!(case.sandbox.read("a"), "A\n");
+        // And an edit right after a landing is seen as well.
+        case.sandbox.write("a", "a\n");
+        case.lands();
+        case.sandbox.write("a", "NEW\n");
+        assert_eq!(case.sandbox.status(), " M a");
+    }
+}
+
+#[test]
+fn staged_just_as_it_comes_is_fine() {
+    let case = Case::new("echo new >a; echo c >c");
+    case.sandbox.write("a", "new\n");
+    case.sandbox.write("c", "c\n");
+    case.sandbox.git(&["add", "a", "c"]);
+    case.sandbox.write("c", "c and more\n");
+    case.lands();
+    assert_eq!(case.sandbox.status(), " M c");
+}
+
+#[test]
+fn a_held_index_lock_is_named_and_left() {
+    let case = Case::new("echo new >a");
+    let lock = case.sandbox.repo.join(".git/index.lock");
+    fs::write(&lock, "somebody's").unwrap();
+    let Published::Refused { reason, .. } = case.publish() else { panic!() };
+    assert!(reason.contains("index.lock exists"), "{reason}");
+    assert_eq!(fs::read(&lock).unwrap(), b"somebody's");
+    assert_eq!(recover_all(&case), []);
+    assert_eq!(fs::read(&lock).unwrap(), b"somebody's");
+    fs::remove_file(lock).unwrap();
+    case.lands();
+}
+
+#[test]
+fn detached_heads_and_moved_targets() {
+    let case = Case::new("echo new >a");
+    case.sandbox.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(case.publish(), Published::Done { updated_worktree: None });
+    assert_eq!(case.sandbox.read("a"), "a\n");
+    let case = Case::new("echo new >a");
+    let elsewhere = case.sandbox.commit("meanwhile");
+    assert_eq!(case.publish(), Published::Moved(elsewhere.clone()));
+    let repo = case.sandbox.repository();
+    assert!(publish(&repo, &MAIN.into(), &elsewhere, &case.old, "").is_err(), "never backwards");
+}
+
+#[test]
+fn a_linked_worktree_follows_and_two_are_refused() {
+    let case = Case::new("echo new >a");
+    let linked = case.sandbox.root().join("linked");
+    case.sandbox.git(&["switch", "-q", "--detach"]);
+    case.sandbox.git(&["worktree", "add", "-q", linked.to_str().unwrap(), "main"]);
+    fs::create_dir(case.sandbox.repo.join(".git/worktrees/half")).unwrap();
+    assert_eq!(case.publish(), Published::Done { updated_worktree: Some(linked.clone()) });
+    assert_eq!(git_in(&linked, &["status", "--porcelain"]), "");
+    assert_eq!(fs::read_to_string(linked.join("a")).unwrap(), "new\n");
+    assert_eq!(case.sandbox.read("a"), "a\n");
+
+    let case = Case::new("echo new >a");
+    let linked = case.sandbox.root().join("linked");
+    case.sandbox.git(&["worktree", "add", "-q", "-f", linked.to_str().unwrap(), "main"]);
+    case.refuses("checked out twice", &[]);
+}
+
+#[test]
+fn a_checkout_in_the_middle_of_something_is_refused() {
+    let case = Case::new("echo new >a");
+    let side = case.sandbox.commit_aside(&case.old, "echo side >b");
+    case.sandbox.git(&["merge", "-q", "--no-ff", "--no-commit", side.as_str()]);
+    case.refuses("a merge is in progress", &[]);
+    case.sandbox.git(&["merge", "--abort"]);
+    case.sandbox.git(&["-c", "sequence.editor=sed -i 1ibreak", "rebase", "-q", "-i", "HEAD~1"]);
+    case.refuses("being rebased", &[]);
+    case.sandbox.git(&["rebase", "--abort"]);
+    case.lands();
+}
+
+#[test]
+fn a_hook_that_declines_leaves_all_as_it_was() {
+    let case = Case::new("echo new >a; rm b; echo c >c; rm -r dir; echo file >dir");
+    let hook = case.sandbox.repo.join(".git/hooks/reference-transaction");
+    fs::write(&hook, "#!/bin/sh\necho no thanks >&2\n[ $1 != prepared ]\n").unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    case.refuses("no thanks", &[]);
+    fs::remove_file(hook).unwrap();
+    case.lands();
+}
+
+#[test]
+fn a_failure_half_way_is_undone() {
+    // The filter fails on the last file, after others have been written.
+    let case =
+        Case::new("echo new >a; rm b; echo c >c; mkdir n; echo n >n/n; rm -r dir; echo f >dir; echo z >zz");
+    case.sandbox.git(&["config", "filter.bad.smudge", "false"]);
+    case.sandbox.git(&["config", "filter.bad.required", "true"]);
+    fs::write(case.sandbox.repo.join(".git/info/attributes"), "zz filter=bad\n").unwrap();
+    let before = case.listing();
+    let repo = case.sandbox.repository();
+    let error = publish(&repo, &MAIN.into(), &case.old, &case.new, "").unwrap_err();
+    assert!(crate::error::render(&error).contains("the files are as they were"), "{error:?}");
+    assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
+    assert_eq!(case.sandbox.oid(MAIN), case.old);
+    case.tidy();
+}
+
+#[test]
+fn sparse_checkouts_stay_sparse() {
+    let case = Case::new("echo new >a; echo new >dir/x; echo new >dir/n");
+    case.sandbox.git(&["sparse-checkout", "set", "--no-cone", "/*", "!/dir/"]);
+    assert!(!case.sandbox.repo.join("dir").exists());
+    case.lands();
+    assert_eq!((case.sandbox.status(), case.sandbox.read("a")), (String::new(), "new\n".into()));
+    assert!(!case.sandbox.repo.join("dir").exists());
+}
+
+fn recover_all(case: &Case) -> Vec<crate::git::Recovered> {
+    crate::git::recover(&case.sandbox.repository()).unwrap()
+}
+
+/// Leaves behind what a crash would after the given steps.
+fn crash(case: &Case, moving: bool, commands: &[&[&str]]) {
+    let repo = case.sandbox.repository();
+    let note = Note { target: MAIN.into(), old: case.old.clone(), new: case.new.clone() };
+    let mut lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
+    if moving {
+        lock.begin_moving().unwrap();
+    }
+    for args in commands {
+        lock.git().unwrap().args(*args).ok().unwrap();
+    }
+    lock.leave_behind();
+}
+
+#[test]
+fn a_crash_at_any_step_is_recovered() {
+    let script = "echo new >a; rm b; echo c >c; rm -r dir; echo file >dir; mkdir n; echo n >n/n";
+    let (old, new) = (|case: &Case| case.old.to_string(), |case: &Case| case.new.to_string());
+    // Before anything was touched, an edit that looks like the incoming one stays.
+    let case = Case::new(script);
+    case.sandbox.write("a", "new\n");
+    crash(&case, false, &[]);
+    assert!(!recover_all(&case)[0].completed);
+    assert_eq!(case.sandbox.status(), " M a");
+    case.tidy();
+    // After the files were written.
+    let case = Case::new(script);
+    let before = case.listing();
+    crash(&case, true, &[&["read-tree", "-m", "-u", &old(&case), &new(&case)]]);
+    assert_ne!(case.listing(), before);
+    assert_eq!(recover_all(&case)[0].left, []);
+    assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
+    assert_eq!(recover_all(&case), []);
+    case.tidy();
+    // After the target moved.
+    let case = Case::new(script);
+    let update = ["update-ref", MAIN, &new(&case), &old(&case)];
+    crash(&case, true, &[&["read-tree", "-m", "-u", &old(&case), &new(&case)], &update]);
+    assert!(recover_all(&case)[0].completed);
+    assert_eq!((case.sandbox.status(), case.sandbox.oid(MAIN)), (String::new(), case.new.clone()));
+    case.tidy();
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_file_is_recovered_and_later_edits_stay() {
+    let case = Case::new("echo new >a; echo long enough >b; rm dir/x; echo c >c; echo d >d; echo q >dir/y");
+    crash(&case, true, &[]);
+    fs::write(case.sandbox.repo.join(".git/parallel-index.lock"), "half").unwrap();
+    case.sandbox.write("a", "new\n");
+    case.sandbox.write("b", "long en");
+    fs::remove_file(case.sandbox.repo.join("dir/x")).unwrap();
+    case.sandbox.write("c", "");
+    case.sandbox.write("d", "somebody else's\n");
+    case.sandbox.write("dir/y", "edited since\n");
+    let recovered = recover_all(&case);
+    assert_eq!(recovered[0].left, ["d".into(), "dir/y".into()]);
+    assert_eq!(case.sandbox.status(), " M dir/y\n?? d");
+    assert_eq!(case.sandbox.read("dir/y"), "edited since\n");
+    case.tidy();
+}
+
+#[test]
+fn a_lock_whose_owner_lives_is_not_taken_over() {
+    let case = Case::new("echo new >a");
+    let repo = case.sandbox.repository();
+    let note = Note { target: MAIN.into(), old: case.old.clone(), new: case.new.clone() };
+    let lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
+    let child = lock.git().unwrap().args(["-c", "alias.w=!sleep 1", "w"]);
+    let (begun, worker) = (std::time::Instant::now(), std::thread::spawn(move || child.ok()));
+    std::thread::sleep(Duration::from_millis(200));
+    lock.leave_behind();
+    assert_eq!(recover_all(&case).len(), 1);
+    assert!(begun.elapsed() > Duration::from_millis(800), "the lock is held by a child of the dead");
+    worker.join().unwrap().unwrap();
+}
