@@ -28,7 +28,13 @@ pub fn abort(args: &AbortArgs) -> Result<u8> {
     }
     if args.cleanup {
         let tasks = args.tasks.clone();
-        return super::cleanup::cleanup(&CleanupArgs { tasks, run: Some(id.0), all: false, dry_run: false, force: false });
+        return super::cleanup::cleanup(&CleanupArgs {
+            tasks,
+            run: Some(id.0),
+            all: false,
+            dry_run: false,
+            force: false,
+        });
     }
     Ok(exit::OK)
 }

@@ -45,22 +45,14 @@ fn clean_run(place: &Place, args: &CleanupArgs, id: &RunId) -> Result<()> {
         if args.dry_run {
             continue;
         }
-        let record = Record {
-            at: Timestamp::now(),
-            event: Event::CleanedUp { task: task.name().clone(), cleanup },
-        };
+        let record =
+            Record { at: Timestamp::now(), event: Event::CleanedUp { task: task.name().clone(), cleanup } };
         let journal = match &mut journal {
             Some(journal) => journal,
             none => none.insert(Journal::open(&dir.journal(), tail).context("cannot open the journal")?),
         };
         journal.append(&record).and_then(|()| journal.sync()).context("cannot write the journal")?;
         run.apply(&record)?;
-    }
-    if !args.dry_run {
-        let root = run.spec.tasks.first().and_then(|t| t.worktree.as_path().parent().map(ToOwned::to_owned));
-        for task in &tasks {
-            git::prune_parents(task.spec.worktree.as_path(), root.as_deref().unwrap_or(task.spec.worktree.as_path()));
-        }
     }
     if chosen.is_empty() {
         remove_record(&context, &run, args.dry_run)?;
@@ -70,8 +62,8 @@ fn clean_run(place: &Place, args: &CleanupArgs, id: &RunId) -> Result<()> {
 
 fn has_anything(context: &Context, task: &Task) -> bool {
     let worktree = task.worktree_created && task.spec.worktree.as_path().symlink_metadata().is_ok();
-    let branch = task.branch_created
-        && matches!(git::branch_tip(&context.repo, &task.spec.branch_ref()), Ok(Some(_)));
+    let branch =
+        task.branch_created && matches!(git::branch_tip(&context.repo, &task.spec.branch_ref()), Ok(Some(_)));
     worktree || branch
 }
 
@@ -92,7 +84,9 @@ fn told(task: &Task, cleanup: &CleanUp, dry_run: bool) -> String {
     let why = |reason: &str| ui::one_line(reason);
     match (&cleanup.worktree_kept, &cleanup.branch_kept) {
         (None, None) => format!("{verb} {name}: worktree {path} and branch {branch}\n"),
-        (None, Some(reason)) => format!("{verb} {name}: worktree {path}; kept branch {branch}: {}\n", why(reason)),
+        (None, Some(reason)) => {
+            format!("{verb} {name}: worktree {path}; kept branch {branch}: {}\n", why(reason))
+        }
         (Some(reason), _) => format!("kept {name}: worktree {path} and branch {branch}: {}\n", why(reason)),
     }
 }

@@ -20,7 +20,10 @@ pub fn doctor(_args: &DoctorArgs) -> Result<u8> {
         .map_err(|problems| preflight::refuse(&problems))?;
     let worktrees = preflight::display_dir(&draft.worktrees, place.repo.root());
     let target = crate::ui::name(draft.target().as_bstr());
-    print(&format!("Ready: a run can start here.\n  target     {target} ({})\n  worktrees  {worktrees}\n", draft.tip.short()))?;
+    print(&format!(
+        "Ready: a run can start here.\n  target     {target} ({})\n  worktrees  {worktrees}\n",
+        draft.tip.short()
+    ))?;
     Ok(exit::OK)
 }
 

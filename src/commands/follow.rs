@@ -10,7 +10,12 @@ use crate::sys::Growth;
 
 /// Waits until `done` is true of every one of the tasks, or the run's supervisor is gone; gives the run
 /// as it is then.
-pub fn until(place: &Place, id: &RunId, tasks: &[TaskName], done: impl Fn(&Run, &Task) -> bool) -> Result<Run> {
+pub fn until(
+    place: &Place,
+    id: &RunId,
+    tasks: &[TaskName],
+    done: impl Fn(&Run, &Task) -> bool,
+) -> Result<Run> {
     let journal = place.layout.run(id).journal();
     loop {
         // Watched from before the look, so that nothing written after it is missed.

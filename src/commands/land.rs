@@ -32,9 +32,8 @@ pub fn land(args: &LandArgs) -> Result<u8> {
 
 /// The named tasks if they can be landed, or all that wait.
 fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
-    let waits = |task: &Task| {
-        matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted)
-    };
+    let waits =
+        |task: &Task| matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted);
     let tasks = known_tasks(run, names)?;
     if let Some(other) = tasks.iter().filter_map(|name| run.task(name)).find(|task| !waits(task)) {
         let message = format!("task '{}' is {}: there is nothing to land", other.name(), other.state);
@@ -48,9 +47,12 @@ fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
     }
     let all: Vec<TaskName> = run.tasks.iter().filter(|t| waits(t)).map(|t| t.name().clone()).collect();
     if all.is_empty() {
-        return Err(Failure::new(exit::FAILURE, format!("run {} has nothing that waits to land", run.spec.id))
-            .hint("see where its tasks stand: git parallel status")
-            .into());
+        return Err(Failure::new(
+            exit::FAILURE,
+            format!("run {} has nothing that waits to land", run.spec.id),
+        )
+        .hint("see where its tasks stand: git parallel status")
+        .into());
     }
     Ok(all)
 }
@@ -70,7 +72,8 @@ fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>) -> Resul
     };
     let run = super::follow::until(place, id, &tasks, |run, task| taken_up(task) && run.is_at_rest(task))?;
     for task in tasks.iter().filter_map(|name| run.task(name)) {
-        let reason = task.reason.as_deref().map(|r| format!(": {}", crate::ui::one_line(r))).unwrap_or_default();
+        let reason =
+            task.reason.as_deref().map(|r| format!(": {}", crate::ui::one_line(r))).unwrap_or_default();
         let reason = if task.state == TaskState::Landed { String::new() } else { reason };
         narrate(&format!("{}: {}{reason}\n", task.name(), task.state));
     }

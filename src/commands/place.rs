@@ -43,7 +43,9 @@ impl Place {
         let loaded = store::load(&self.layout, id)?;
         if loaded.tail.bad > 0 && self.supervisor(id)?.is_none() {
             let bytes = loaded.tail.bad;
-            super::narrate(&format!("warning: the journal of run {id} ends in {bytes} bytes that make no sense; they are ignored\n"));
+            super::narrate(&format!(
+                "warning: the journal of run {id} ends in {bytes} bytes that make no sense; they are ignored\n"
+            ));
         }
         Ok(loaded)
     }
@@ -73,7 +75,8 @@ impl Place {
         let holder = Lock::holder(&self.layout.lock()).ok().flatten().flatten();
         let message = match holder {
             Some(holder) => {
-                let time = holder.started_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
+                let time =
+                    holder.started_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%F %T").to_string();
                 let run = holder.run.map(|id| format!(" (run {id})")).unwrap_or_default();
                 let Holder { command, pid, host, .. } = holder;
                 format!("'git parallel {command}'{run} is going here since {time}, process {pid} on {host}")
@@ -105,7 +108,10 @@ impl Place {
             return DISPOSABLE.map(str::to_owned).to_vec();
         }
         let values = self.config.all("parallel.disposable");
-        values.iter().flat_map(|v| v.to_string().split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
+        values
+            .iter()
+            .flat_map(|v| v.to_string().split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
     }
 
     /// Drives a run whose lock this process holds, from `first` to its end.

@@ -45,7 +45,8 @@ fn check_state(run: &Run, task: &Task) -> Result<()> {
     let message = format!("task '{}' is {}: it has no conflict to resolve", task.name(), task.state);
     let failure = Failure::new(exit::FAILURE, message);
     let land = matches!(task.state, TaskState::Finished | TaskState::Held);
-    let next = if land { format!("git parallel land {}", task.name()) } else { "git parallel status".to_owned() };
+    let next =
+        if land { format!("git parallel land {}", task.name()) } else { "git parallel status".to_owned() };
     let why = if run.finished_at.is_none() { "the run goes on" } else { "next" };
     Err(failure.hint(format!("{why}: {next}")).into())
 }
@@ -100,7 +101,9 @@ fn open_resolver(args: &ResolveArgs, context: &Context, task: &Task, path: &Path
     let shell = std::env::var_os("SHELL").filter(|s| !s.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     let argv: Vec<std::ffi::OsString> = match args.with.as_deref() {
         None => vec![shell],
-        Some("mergetool") => ["git", "-c", "mergetool.keepBackup=false", "mergetool"].map(Into::into).to_vec(),
+        Some("mergetool") => {
+            ["git", "-c", "mergetool.keepBackup=false", "mergetool"].map(Into::into).to_vec()
+        }
         Some(command) => vec!["sh".into(), "-c".into(), command.into()],
     };
     if args.with.is_none() {

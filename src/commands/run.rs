@@ -32,7 +32,8 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let plan = |look: &Look, draft: Draft| {
         let spec = draft.into_spec(RunId(String::new()), now);
         let base_name = args.base.as_deref().map_or(spec.target.clone(), Into::into);
-        let view = PlanView { spec: &spec, worktree_dir: worktrees.clone().into(), base_name, changed_files: 0 };
+        let view =
+            PlanView { spec: &spec, worktree_dir: worktrees.clone().into(), base_name, changed_files: 0 };
         crate::ui::plan(&view, look)
     };
     if args.dry_run {
@@ -119,7 +120,8 @@ struct Configured {
 
 impl Configured {
     fn read(config: &Config) -> Result<Configured> {
-        let bad = |key: &str, value: &str, why: &str| anyhow::anyhow!("bad value '{value}' for '{key}': {why}");
+        let bad =
+            |key: &str, value: &str, why: &str| anyhow::anyhow!("bad value '{value}' for '{key}': {why}");
         let jobs = match config.int("parallel.jobs")? {
             None => 3,
             Some(jobs) => u32::try_from(jobs)

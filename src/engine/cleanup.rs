@@ -41,6 +41,7 @@ pub fn remove_by_force(context: &Context, task: &Task) -> Result<CleanUp> {
             return Ok(cleanup);
         }
         git::remove(&context.repo, path)?;
+        context.prune_parents(task);
     }
     if !task.branch_created {
         cleanup.branch_kept = Some("it was there before the run".to_owned());
@@ -89,6 +90,7 @@ fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Optio
     }
     if !dry_run {
         git::remove(&context.repo, path)?;
+        context.prune_parents(task);
     }
     Ok(None)
 }

@@ -28,6 +28,19 @@ impl Context {
         Context { repo, spec, dir, disposable, workers: Semaphore::new(4 * cores) }
     }
 
+    /// The directory that holds the run's worktrees.
+    pub fn worktree_dir(&self) -> Option<&std::path::Path> {
+        let task = self.spec.tasks.first()?;
+        task.worktree.as_path().ancestors().nth(task.name.0.split('/').count())
+    }
+
+    /// Removes the directories that a removed worktree leaves empty.
+    pub fn prune_parents(&self, task: &Task) {
+        if let Some(dir) = self.worktree_dir() {
+            crate::git::prune_parents(task.spec.worktree.as_path(), dir);
+        }
+    }
+
     /// The ref that keeps something of a task reachable: `refs/parallel/<run>/<task>/<what>`.
     pub fn pin(&self, task: &TaskName, what: &str) -> Text {
         format!("refs/parallel/{}/{task}/{what}", self.spec.id).into()

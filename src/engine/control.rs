@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -35,10 +35,18 @@ pub enum Request {
 /// A request longer than this would not be written in one piece (`PIPE_BUF` on Linux).
 const MAX_REQUEST: usize = 4096;
 
-/// Keeps the pipe open for writing, so that it never reports its end.
+/// Keeps the pipe open for writing, so that it never reports its end; takes it away at ours.
 #[derive(Debug)]
 pub(super) struct Control {
+    path: PathBuf,
     _writer: pipe::Sender,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // One that stays behind is harmless: without a reader it refuses every request.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// Listens for requests for as long as the runtime lives.
@@ -58,7 +66,7 @@ pub(super) fn listen(path: &Path, outbox: Outbox) -> io::Result<Control> {
             }
         }
     });
-    Ok(Control { _writer: writer })
+    Ok(Control { path: path.to_owned(), _writer: writer })
 }
 
 /// Sends a request to the supervisor that listens at `path`; `false` if none does.

@@ -26,7 +26,9 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
 pub use agent::WantedOutput;
-pub use cleanup::{remove as remove_task, remove_by_force as remove_task_by_force, would_remove as would_remove_task};
+pub use cleanup::{
+    remove as remove_task, remove_by_force as remove_task_by_force, would_remove as would_remove_task,
+};
 pub use context::Context;
 
 use crate::error::{Failure, exit};

@@ -34,10 +34,13 @@ pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
     is_ancestor, is_symbolic, list, merge_bases, resolve, set_ref,
 };
-pub use removal::{prune_parents, remove, why_kept};
+pub use removal::{prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
 pub use status::{
-    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked, operation_in_progress,
+    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked,
+    operation_in_progress,
 };
 pub use tree::{TreeSize, tree_has, tree_size};
-pub use worktree::{NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees};
+pub use worktree::{
+    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees,
+};

@@ -19,17 +19,10 @@ use crate::run::Text;
 /// # Errors
 /// If it can't be told; the worktree must stay then as well.
 pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result<Option<String>> {
-    let worktree = match find(repo, path)? {
+    let worktree = match removable(repo, path)? {
         Ok(worktree) => worktree,
         Err(reason) => return Ok(Some(reason)),
     };
-    if let Some(reason) = worktree.locked {
-        let reason = format!("it is locked: {reason}");
-        return Ok(Some(reason.trim_end_matches([':', ' ']).to_owned()));
-    }
-    if is_inside(path) {
-        return Ok(Some("the current directory is in it".to_owned()));
-    }
     if let Some(operation) = operation_in_progress(&worktree.admin_dir) {
         return Ok(Some(format!("{operation} is in progress in it")));
     }
@@ -52,6 +45,23 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
     .into_iter()
     .find(|(_, paths)| !paths.is_empty())
     .map(|(what, paths)| format!("{what}: {}", name_some(&paths))))
+}
+
+/// Why what is at `path` must stay even if the user gives up all that is in it: it is no linked worktree
+/// of this repository, it is locked, or somebody stands in it.
+///
+/// # Errors
+/// If it can't be told; it must stay then as well.
+pub fn why_never(repo: &Repository, path: &Path) -> Result<Option<String>> {
+    Ok(removable(repo, path)?.err())
+}
+
+fn removable(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>> {
+    Ok(find(repo, path)?.and_then(|worktree| match &worktree.locked {
+        Some(reason) => Err(format!("it is locked: {reason}").trim_end_matches([':', ' ']).to_owned()),
+        None if is_inside(path) => Err("the current directory is in it".to_owned()),
+        None => Ok(worktree),
+    }))
 }
 
 /// Removes the worktree at `path`, files and all. Call [`why_kept`] first: nothing is asked again here.
