@@ -3,5 +3,6 @@
 mod error;
 mod run;
 mod shim;
+mod sys;
 
 fn main() {}

@@ -1,0 +1,224 @@
+//! Linux: `/proc`, child subreapers, pidfds and inotify.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{CWD, Mode};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, Signal};
+
+use super::{Process, Scope, pid, was_there};
+
+/// Makes orphaned descendants children of this process, however thoroughly they daemonise.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// A path to run this very program again, even if its file was replaced meanwhile.
+pub fn own_executable() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
+/// Sets the short name that `ps` and `top` show (a program run through `/proc/self/exe` is "exe").
+pub fn set_own_name(name: &str) {
+    let _ = fs::write("/proc/self/comm", name);
+}
+
+/// Makes a FIFO that only its owner may use.
+pub fn make_fifo(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?)
+}
+
+/// What `/proc/<pid>/stat` says of a process.
+#[derive(Clone, Copy)]
+struct Stat {
+    parent: u32,
+    start: u64,
+    group: u32,
+    /// Dead, and waiting to be reaped.
+    zombie: bool,
+}
+
+fn stat(pid: u32) -> Option<Stat> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse_stat(line: &[u8]) -> Option<Stat> {
+    // The second field is the program's name in parentheses and may hold anything, even `) R 1`.
+    let end = line.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = std::str::from_utf8(&line[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    // Fields 3 to 5 are taken; the start time is field 22.
+    let start = fields.nth(16)?.parse().ok()?;
+    Some(Stat { parent, start, group, zombie: matches!(state, "Z" | "X" | "x") })
+}
+
+fn all() -> io::Result<HashMap<u32, Stat>> {
+    let mut found = HashMap::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(stat) = stat(pid) {
+            found.insert(pid, stat);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the chain of parents of `pid` meets a process that `wanted` knows.
+///
+/// A parent is never younger than its child: where it seems to be, the process id was given to
+/// another between two looks.
+fn descends(pid: u32, lookup: impl Fn(u32) -> Option<Stat>, wanted: impl Fn(u32) -> bool) -> bool {
+    let Some(mut at) = lookup(pid) else { return false };
+    while at.parent > 0 {
+        match lookup(at.parent) {
+            Some(parent) if parent.start <= at.start => {
+                if wanted(at.parent) {
+                    return true;
+                }
+                at = parent;
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// The living descendants of this process. The argument is for platforms that know groups only.
+pub fn descendants(_leader: u32) -> io::Result<Vec<Process>> {
+    let table = all()?;
+    let me = std::process::id();
+    Ok(living(&table).filter(|p| descends(p.pid, |pid| table.get(&pid).copied(), |pid| pid == me)).collect())
+}
+
+fn living(table: &HashMap<u32, Stat>) -> impl Iterator<Item = Process> {
+    table
+        .iter()
+        .filter(|(_, stat)| !stat.zombie)
+        .map(|(&pid, stat)| Process { pid, start: stat.start, group: stat.group })
+}
+
+/// The living processes in `scope` that started with `name=value` in their environment, and all
+/// their descendants, with or without it.
+pub fn marked(name: &str, value: &OsStr, scope: Scope) -> io::Result<Vec<Process>> {
+    let mark = [name.as_bytes(), b"=", value.as_bytes()].concat();
+    let me = std::process::id();
+    if scope == Scope::User && bears(me, &mark) {
+        // We run inside what is to be ended; our own helpers bear the mark as well.
+        return Ok(Vec::new());
+    }
+    let table = all()?;
+    let lookup = |pid: u32| table.get(&pid).copied();
+    let candidates = living(&table).filter(|p| match scope {
+        Scope::Descendants => descends(p.pid, lookup, |pid| pid == me),
+        Scope::User => p.pid != me && !descends(me, lookup, |ancestor| ancestor == p.pid) && is_own(p.pid),
+    });
+    let candidates: Vec<Process> = candidates.collect();
+    let seeds: Vec<u32> = candidates.iter().map(|p| p.pid).filter(|&pid| bears(pid, &mark)).collect();
+    let belongs = |p: &Process| seeds.contains(&p.pid) || descends(p.pid, lookup, |pid| seeds.contains(&pid));
+    Ok(candidates.into_iter().filter(belongs).collect())
+}
+
+fn is_own(pid: u32) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == me)
+}
+
+fn bears(pid: u32, mark: &[u8]) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|env| env.split(|&b| b == 0).any(|var| var == mark))
+}
+
+/// Signals exactly this process; returns whether it was still there.
+///
+/// The pidfd is opened first and the identity checked after: whatever then takes over the process id,
+/// the signal goes to the process that was looked at or to none.
+pub fn signal(process: &Process, signal: Signal) -> io::Result<bool> {
+    let id = pid(process.pid)?;
+    let handle = match rustix::process::pidfd_open(id, PidfdFlags::empty()) {
+        Ok(handle) => Some(handle),
+        Err(Errno::SRCH) => return Ok(false),
+        Err(_) => None,
+    };
+    let Some(now) = stat(process.pid).filter(|now| now.start == process.start && !now.zombie) else {
+        return Ok(false);
+    };
+    match handle {
+        Some(handle) => was_there(rustix::process::pidfd_send_signal(handle, signal)),
+        // Without pidfds only an unreaped child's id is safe. Deeper ones become children as their
+        // parents die.
+        None if now.parent == std::process::id() => was_there(rustix::process::kill_process(id, signal)),
+        None => Ok(true),
+    }
+}
+
+/// Waits for a file to grow.
+pub struct Growth(OwnedFd);
+
+impl Growth {
+    /// Watches the file at `path` from now on: watch first, read then, wait after.
+    pub fn watch(path: &Path) -> io::Result<Self> {
+        let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let flags =
+            WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        inotify::add_watch(&queue, path, flags)?;
+        Ok(Growth(queue))
+    }
+
+    /// Waits until something happened to the file since the last call, at most for `timeout`;
+    /// returns whether it did.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let timeout = Timespec::try_from(timeout).ok();
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(0) | Err(Errno::INTR) => return Ok(false),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut events = [0; 4096];
+        while rustix::io::read(&self.0, &mut events).is_ok_and(|n| n == events.len()) {}
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_program_name_does_not_confuse_the_parser() {
+        let line = b"42 (a) R 1 1 1) S 7 8 9 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0\n";
+        let stat = parse_stat(line).unwrap();
+        assert_eq!((stat.parent, stat.group, stat.start, stat.zombie), (7, 8, 12345, false));
+        assert!(parse_stat(b"").is_none());
+        assert!(parse_stat(b"1 (x) Z").is_none());
+    }
+
+    #[test]
+    fn a_parent_that_is_younger_than_its_child_is_not_its_parent() {
+        let stat = |parent, start| Stat { parent, start, group: 1, zombie: false };
+        let table = HashMap::from([(2, stat(1, 5)), (3, stat(2, 9)), (4, stat(3, 7))]);
+        let lookup = |pid: u32| table.get(&pid).copied();
+        assert!(descends(3, lookup, |pid| pid == 2));
+        assert!(!descends(4, lookup, |pid| pid == 2));
+        assert!(!descends(9, lookup, |_| true));
+    }
+
+    #[test]
+    fn our_own_stat_is_readable() {
+        let me = stat(std::process::id()).unwrap();
+        assert!(me.start > 0 && !me.zombie);
+    }
+}

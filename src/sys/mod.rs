@@ -1,0 +1,127 @@
+//! What the operating system knows of processes, files and limits.
+//!
+//! Two platforms stand behind one set of names: Linux, which can find, name and signal every
+//! descendant without a race, and the other Unixes, which know process groups only.
+
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitOptions};
+
+#[cfg(target_os = "linux")]
+mod linux;
+// Built for the tests on Linux as well, so that it can't rot there.
+#[cfg(any(not(target_os = "linux"), test))]
+#[cfg_attr(target_os = "linux", allow(dead_code))]
+mod portable;
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(not(target_os = "linux"))]
+use portable as platform;
+
+pub use platform::{
+    Growth, become_subreaper, descendants, make_fifo, marked, own_executable, set_own_name, signal,
+};
+pub use rustix::process::Signal;
+
+/// A process, named so that it can't be mistaken for a later one of the same id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// When it started, in the kernel's own measure.
+    pub start: u64,
+    /// Its process group.
+    pub group: u32,
+}
+
+/// Where to look for processes that bear a mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Among the descendants of this process.
+    Descendants,
+    /// Among all of the user's, except this process and its ancestors.
+    User,
+}
+
+/// Room on a file system for an ordinary user.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Free {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes; `None` on a file system that does not count them.
+    pub inodes: Option<u64>,
+}
+
+/// The room that is left on the file system of `path`.
+pub fn free_space(path: &Path) -> io::Result<Free> {
+    let stat = rustix::fs::statvfs(path)?;
+    let inodes = (stat.f_files > 0).then_some(stat.f_favail);
+    Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), inodes })
+}
+
+/// How many files this process may have open; `None` if there is no limit.
+pub fn open_file_limit() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
+}
+
+/// Whether our child has exited, leaving it unreaped: until it is reaped, neither its process id nor
+/// its process group can come to mean another.
+pub fn has_exited(child: u32) -> io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match rustix::process::waitid(WaitId::Pid(pid(child)?), options) {
+        Ok(status) => Ok(status.is_some()),
+        Err(rustix::io::Errno::CHILD) => Ok(true),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Signals the process group that our *unreaped* child leads; returns whether it had a member.
+pub fn signal_group(leader: u32, signal: Signal) -> io::Result<bool> {
+    was_there(rustix::process::kill_process_group(pid(leader)?, signal))
+}
+
+/// Signals our *unreaped* child; returns whether it was there.
+pub fn signal_child(child: u32, signal: Signal) -> io::Result<bool> {
+    was_there(rustix::process::kill_process(pid(child)?, signal))
+}
+
+/// Reaps one child, if it is ours and has exited.
+pub fn reap(child: u32) {
+    if let Ok(child) = pid(child) {
+        let _ = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
+    }
+}
+
+/// Reaps every child that has exited; returns whether any child is left.
+pub fn reap_all() -> bool {
+    loop {
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+fn pid(raw: u32) -> io::Result<Pid> {
+    // 0 and 1 would mean "my own group" and "init" to kill(2).
+    i32::try_from(raw)
+        .ok()
+        .filter(|&raw| raw > 1)
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn was_there(result: rustix::io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::SRCH) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! Unixes other than Linux: process groups, and nothing cleverer.
+//!
+//! A process that leaves its agent's group can't be found here, so it can't be ended either.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::process::Signal;
+
+use super::{Process, Scope, pid, was_there};
+
+/// There is no such thing here: orphans go to init.
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(())
+}
+
+/// The path of this program.
+pub fn own_executable() -> io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+/// Does nothing: a program keeps the name that it was run by.
+pub fn set_own_name(_name: &str) {}
+
+/// Makes a FIFO that only its owner may use, by the standard tool for it: macOS has no `mkfifoat`.
+#[allow(clippy::disallowed_methods)]
+pub fn make_fifo(path: &Path) -> io::Result<()> {
+    let status = std::process::Command::new("mkfifo").args(["-m", "600", "--"]).arg(path).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other("mkfifo failed")) }
+}
+
+/// The living rest of the group that our *unreaped* child `leader` leads, told as one process.
+pub fn descendants(leader: u32) -> io::Result<Vec<Process>> {
+    // A group of nothing but zombies is ESRCH or EPERM here, never success.
+    let alive = rustix::process::test_kill_process_group(pid(leader)?).is_ok();
+    Ok(if alive { vec![Process { pid: leader, start: 0, group: leader }] } else { Vec::new() })
+}
+
+/// Other processes' environments can't be read, so none is ever found.
+pub fn marked(_name: &str, _value: &OsStr, _scope: Scope) -> io::Result<Vec<Process>> {
+    Ok(Vec::new())
+}
+
+/// Signals the group that `process` stands for; returns whether it was still there.
+pub fn signal(process: &Process, signal: Signal) -> io::Result<bool> {
+    was_there(rustix::process::kill_process_group(pid(process.group)?, signal))
+}
+
+/// Waits for a file to grow, by looking at it five times a second.
+pub struct Growth {
+    path: PathBuf,
+    seen: std::cell::Cell<(u64, Option<SystemTime>)>,
+}
+
+impl Growth {
+    const PAUSE: Duration = Duration::from_millis(200);
+
+    /// Watches the file at `path` from now on: watch first, read then, wait after.
+    pub fn watch(path: &Path) -> io::Result<Self> {
+        let growth = Growth { path: path.to_owned(), seen: Default::default() };
+        growth.seen.set(growth.look()?);
+        Ok(growth)
+    }
+
+    /// Waits until something happened to the file since the last call, at most for `timeout`;
+    /// returns whether it did.
+    pub fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let mut left = timeout;
+        loop {
+            let now = self.look().unwrap_or_default();
+            if self.seen.replace(now) != now {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let pause = left.min(Self::PAUSE);
+            std::thread::sleep(pause);
+            left -= pause;
+        }
+    }
+
+    fn look(&self) -> io::Result<(u64, Option<SystemTime>)> {
+        let meta = std::fs::metadata(&self.path)?;
+        Ok((meta.len(), meta.modified().ok()))
+    }
+}
