@@ -5,4 +5,9 @@ mod run;
 mod shim;
 mod sys;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "shim") {
+        return shim::main();
+    }
+    std::process::ExitCode::SUCCESS
+}

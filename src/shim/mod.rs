@@ -2,21 +2,68 @@
 //!
 //! It runs the agent in a session of its own, copies its output to a log, ends what it leaves behind
 //! and records its exit, so that nothing of this is lost if the supervisor dies.
+//!
+//! It is this same program, run as `git-parallel shim` with a [`ShimSpec`] on its standard input. It
+//! tells what happens as one [`Report`] a line on its standard output, as long as somebody reads it,
+//! and takes requests through the FIFO `control`. While it lives it holds the lock `alive`. What it
+//! leaves is `output.log` and `exit.json`.
+//!
+//! [`Shim`] starts one; [`is_alive`], [`wait_gone`], [`request`], [`exit_record`] and [`end_orphans`]
+//! deal with one that an earlier supervisor started.
+
+mod agent;
+mod client;
+mod control;
+mod files;
+mod life;
+mod log;
+mod output;
+mod record;
+mod report;
+mod session;
+mod stopping;
+
+use std::io::Read;
+use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Exit, Text};
 
+pub use client::{Progress, Shim, end_orphans};
+pub use control::{Request, request};
+pub use files::{is_alive, wait_gone};
+pub use record::exit_record;
+
+/// The environment variable that marks an agent and its descendants as one shim's: its value is the
+/// shim's directory.
+pub const MARK: &str = "GIT_PARALLEL_SHIM";
+
+/// Exit codes of the shim itself; the agent's is in `exit.json`.
+mod code {
+    /// The record is written.
+    pub const RECORDED: u8 = 0;
+    /// The spec could not be read.
+    pub const BAD_SPEC: u8 = 2;
+    /// Another shim of this task is alive; nothing was touched.
+    pub const BUSY: u8 = 3;
+    /// The record could not be written.
+    pub const NOT_RECORDED: u8 = 4;
+}
+
+/// The most that is read of a spec: far more than the system takes as arguments.
+const MAX_SPEC: u64 = 64 << 20;
+
 /// What a shim is told to do: one JSON object on its standard input.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ShimSpec {
-    /// Directory of `output.log`, `exit.json`, `alive` and `control`.
+    /// Directory of `output.log`, `exit.json`, `alive` and `control`, absolute.
     pub dir: Text,
     /// Which attempt of the task this is, from 1.
     pub attempt: u32,
     /// The agent's argument vector.
     pub argv: Vec<Text>,
-    /// The directory to run it in.
+    /// The directory to run it in, absolute.
     pub cwd: Text,
     /// Environment variables to set.
     pub env: Vec<(String, Text)>,
@@ -26,7 +73,7 @@ pub struct ShimSpec {
     pub timeout_ms: Option<u64>,
     /// How long it has between TERM and KILL, in milliseconds.
     pub grace_ms: u64,
-    /// The most that is kept of its output, in bytes.
+    /// The most that is kept of this attempt's output, in bytes.
     pub log_cap: u64,
 }
 
@@ -54,4 +101,21 @@ pub enum Report {
         /// Length of the log.
         bytes: u64,
     },
+    /// The agent ended: the last line. It counts only where `exit.json` could not be written.
+    Exited(ExitRecord),
+}
+
+/// The shim's `main`: reads its spec, lives its life, and says how that went by its exit code.
+pub fn main() -> ExitCode {
+    crate::sys::set_own_name("git-parallel");
+    let mut input = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_SPEC).read_to_end(&mut input);
+    let Some(spec) = read.ok().and_then(|_| serde_json::from_slice::<ShimSpec>(&input).ok()) else {
+        return ExitCode::from(code::BAD_SPEC);
+    };
+    drop(input);
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => ExitCode::from(runtime.block_on(life::live(&spec))),
+        Err(_) => ExitCode::from(code::NOT_RECORDED),
+    }
 }

@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, Signal};
+use rustix::process::{PidfdFlags, Signal, WaitOptions};
 
 use super::{Process, Scope, pid, was_there};
 
@@ -105,10 +105,11 @@ pub fn descendants(_leader: u32) -> io::Result<Vec<Process>> {
 }
 
 fn living(table: &HashMap<u32, Stat>) -> impl Iterator<Item = Process> {
-    table
-        .iter()
-        .filter(|(_, stat)| !stat.zombie)
-        .map(|(&pid, stat)| Process { pid, start: stat.start, group: stat.group })
+    table.iter().filter(|(_, stat)| !stat.zombie).map(|(&pid, stat)| Process {
+        pid,
+        start: stat.start,
+        group: stat.group,
+    })
 }
 
 /// The living processes in `scope` that started with `name=value` in their environment, and all
@@ -161,6 +162,14 @@ pub fn signal(process: &Process, signal: Signal) -> io::Result<bool> {
         // parents die.
         None if now.parent == std::process::id() => was_there(rustix::process::kill_process(id, signal)),
         None => Ok(true),
+    }
+}
+
+/// Reaps exactly this process, if it died as our child (an orphan that came to us).
+pub fn reap(process: &Process) {
+    let ours = |now: &Stat| now.start == process.start && now.zombie && now.parent == std::process::id();
+    if let (Some(_), Ok(id)) = (stat(process.pid).filter(ours), pid(process.pid)) {
+        let _ = rustix::process::waitpid(Some(id), WaitOptions::NOHANG);
     }
 }
 

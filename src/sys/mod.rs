@@ -21,7 +21,7 @@ use linux as platform;
 use portable as platform;
 
 pub use platform::{
-    Growth, become_subreaper, descendants, make_fifo, marked, own_executable, set_own_name, signal,
+    Growth, become_subreaper, descendants, make_fifo, marked, own_executable, reap, set_own_name, signal,
 };
 pub use rustix::process::Signal;
 
@@ -86,13 +86,6 @@ pub fn signal_group(leader: u32, signal: Signal) -> io::Result<bool> {
 /// Signals our *unreaped* child; returns whether it was there.
 pub fn signal_child(child: u32, signal: Signal) -> io::Result<bool> {
     was_there(rustix::process::kill_process(pid(child)?, signal))
-}
-
-/// Reaps one child, if it is ours and has exited.
-pub fn reap(child: u32) {
-    if let Ok(child) = pid(child) {
-        let _ = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
-    }
 }
 
 /// Reaps every child that has exited; returns whether any child is left.

@@ -48,6 +48,9 @@ pub fn signal(process: &Process, signal: Signal) -> io::Result<bool> {
     was_there(rustix::process::kill_process_group(pid(process.group)?, signal))
 }
 
+/// Orphans never become our children here.
+pub fn reap(_process: &Process) {}
+
 /// Waits for a file to grow, by looking at it five times a second.
 pub struct Growth {
     path: PathBuf,

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::*;
 
-fn grows<G>(
-    watch: impl Fn(&Path) -> io::Result<G>,
-    wait: impl Fn(&G, Duration) -> io::Result<bool> + Send,
-) where
+fn grows<G>(watch: impl Fn(&Path) -> io::Result<G>, wait: impl Fn(&G, Duration) -> io::Result<bool> + Send)
+where
     G: Send,
 {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -16,9 +14,7 @@ fn grows<G>(
     file.write_all(b"before the wait").unwrap();
     assert!(wait(&growth, Duration::from_secs(60)).unwrap());
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(move || {
-            while !wait(&growth, Duration::from_secs(60)).unwrap() {}
-        });
+        let waiter = scope.spawn(move || while !wait(&growth, Duration::from_secs(60)).unwrap() {});
         file.write_all(b"during it").unwrap();
         waiter.join().unwrap();
     });

@@ -1,0 +1,103 @@
+//! What the shim tells its supervisor, as long as there is one: it must never wait for it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tokio::net::unix::pipe::Sender;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{ExitRecord, Report};
+
+/// At most ten lines a second about the output.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the last line may wait for a supervisor that does not read.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pipe takes as much whole or not at all (`PIPE_BUF` is 512 at least, 4096 on Linux). Only the words
+/// of an agent that could not be started are ever near it, and those are in `exit.json`.
+const ATOMIC: usize = 4096;
+
+/// The writing end of the supervisor's pipe.
+pub struct Reporter {
+    /// `None` once nobody reads any more.
+    pipe: Option<Sender>,
+    /// Length of the log, and what was last told of it.
+    length: u64,
+    told: u64,
+    next: Instant,
+}
+
+impl Reporter {
+    /// Reports go to standard output, if that is a pipe.
+    pub fn new() -> Reporter {
+        let pipe = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd).ok();
+        Reporter { pipe, length: 0, told: 0, next: Instant::now() }
+    }
+
+    /// The agent runs.
+    pub fn started(&mut self, pid: u32) {
+        self.send(&Report::Started { pid });
+    }
+
+    /// The log has this length now; [`due`](Self::due) passes it on.
+    pub fn output(&mut self, length: u64) {
+        self.length = length;
+    }
+
+    /// Passes on what is to be told as soon as it may be; waits for ever if there is nothing.
+    pub async fn due(&mut self) {
+        match &self.pipe {
+            Some(pipe) if self.told != self.length => {
+                sleep_until(self.next).await;
+                // Full: the supervisor is busy or suspended. What it reads then is the newest.
+                let _ = pipe.writable().await;
+                self.tell();
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// The last words.
+    pub async fn exited(&mut self, record: ExitRecord) {
+        if self.told != self.length {
+            self.tell();
+        }
+        let last = Report::Exited(record);
+        let _ = timeout(PATIENCE, async {
+            while !self.send(&last) {
+                if let Some(pipe) = &self.pipe {
+                    let _ = pipe.writable().await;
+                }
+            }
+        })
+        .await;
+    }
+
+    fn tell(&mut self) {
+        let length = self.length;
+        if self.send(&Report::Output { bytes: length }) {
+            self.told = length;
+            self.next = Instant::now() + PAUSE;
+        }
+    }
+
+    /// Sends one line, whole or not at all: it is shorter than what a pipe takes at once. Returns
+    /// whether that is settled.
+    fn send(&mut self, report: &Report) -> bool {
+        let Some(pipe) = &self.pipe else { return true };
+        let Ok(mut line) = serde_json::to_vec(report) else { return true };
+        line.push(b'\n');
+        if line.len() > ATOMIC {
+            return true;
+        }
+        match pipe.try_write(&line) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.pipe = None;
+                true
+            }
+        }
+    }
+}
