@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     sys::become_subreaper().unwrap();
+    // A failed case says where; its stack is the runtime's.
+    std::panic::set_hook(Box::new(|info| eprintln!("{info}")));
     let queue = Mutex::new(cases.into_iter());
     let failed = Mutex::new(0);
     std::thread::scope(|scope| {
