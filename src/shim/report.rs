@@ -22,6 +22,8 @@ const ATOMIC: usize = 4096;
 pub struct Reporter {
     /// `None` once nobody reads any more.
     pipe: Option<Sender>,
+    /// The agent's process id, until it is told.
+    started: Option<u32>,
     /// Length of the log, and what was last told of it.
     length: u64,
     told: u64,
@@ -32,12 +34,12 @@ impl Reporter {
     /// Reports go to standard output, if that is a pipe.
     pub fn new() -> Reporter {
         let pipe = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd).ok();
-        Reporter { pipe, length: 0, told: 0, next: Instant::now() }
+        Reporter { pipe, started: None, length: 0, told: 0, next: Instant::now() }
     }
 
-    /// The agent runs.
+    /// The agent runs; [`due`](Self::due) passes it on.
     pub fn started(&mut self, pid: u32) {
-        self.send(&Report::Started { pid });
+        self.started = Some(pid);
     }
 
     /// The log has this length now; [`due`](Self::due) passes it on.
@@ -47,36 +49,46 @@ impl Reporter {
 
     /// Passes on what is to be told as soon as it may be; waits for ever if there is nothing.
     pub async fn due(&mut self) {
-        match &self.pipe {
-            Some(pipe) if self.told != self.length => {
-                sleep_until(self.next).await;
-                // Full: the supervisor is busy or suspended. What it reads then is the newest.
-                let _ = pipe.writable().await;
-                self.tell();
-            }
-            _ => std::future::pending().await,
+        let Some(pipe) = self.pipe.as_ref().filter(|_| self.is_behind()) else {
+            return std::future::pending().await;
+        };
+        if self.started.is_none() {
+            sleep_until(self.next).await;
         }
+        // Full: the supervisor is busy or suspended. What it reads then is the newest.
+        let _ = pipe.writable().await;
+        self.tell();
     }
 
     /// The last words.
     pub async fn exited(&mut self, record: ExitRecord) {
-        if self.told != self.length {
-            self.tell();
-        }
         let last = Report::Exited(record);
-        let _ = timeout(PATIENCE, async {
-            while !self.send(&last) {
-                if let Some(pipe) = &self.pipe {
-                    let _ = pipe.writable().await;
+        let all = async {
+            while let Some(pipe) = &self.pipe {
+                let _ = pipe.writable().await;
+                self.tell();
+                if !self.is_behind() && self.send(&last) {
+                    break;
                 }
             }
-        })
-        .await;
+        };
+        let _ = timeout(PATIENCE, all).await;
     }
 
+    fn is_behind(&self) -> bool {
+        self.started.is_some() || self.told != self.length
+    }
+
+    /// Tells what is not told yet, as far as the pipe takes it.
     fn tell(&mut self) {
+        if let Some(pid) = self.started {
+            if !self.send(&Report::Started { pid }) {
+                return;
+            }
+            self.started = None;
+        }
         let length = self.length;
-        if self.send(&Report::Output { bytes: length }) {
+        if self.told != length && self.send(&Report::Output { bytes: length }) {
             self.told = length;
             self.next = Instant::now() + PAUSE;
         }
