@@ -13,11 +13,24 @@ mod git;
 mod plan;
 mod run;
 mod shim;
+mod store;
 mod sys;
+mod ui;
 
-fn main() -> std::process::ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|arg| arg == "shim") {
-        return shim::main();
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return cli::explain(&usage),
+    };
+    match commands::execute(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            commands::narrate(&error::render(&error));
+            ExitCode::from(error::exit_code(&error))
+        }
     }
-    std::process::ExitCode::SUCCESS
 }

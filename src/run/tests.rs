@@ -66,6 +66,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
                 base: oid(0),
                 branch_created: true,
                 worktree_created: true,
+                note: None,
             },
         ),
         ("prepare-failed", Event::PrepareFailed { task: task.clone(), reason: "no room".into() }),

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitOptions};
 
+mod foreground;
 #[cfg(target_os = "linux")]
 mod linux;
 // Built for the tests on Linux as well, so that it can't rot there.
@@ -20,6 +21,7 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use portable as platform;
 
+pub use foreground::run_in_foreground;
 pub use platform::{
     Growth, become_subreaper, descendants, make_fifo, marked, own_executable, reap, set_own_name, signal,
 };

@@ -39,6 +39,7 @@ pub(super) fn spec(names: &[&str]) -> RunSpec {
         worktree: format!("/home/ann/shop.worktrees/{name}").into(),
         prompt: None,
         reuse: false,
+        reuse_worktree: false,
         overwrite: None,
         skip: false,
     };
@@ -109,7 +110,13 @@ impl Story {
         let base = oid(0x1a2b3c4);
         self.event(
             second,
-            Event::Prepared { task: task.clone(), base, branch_created: true, worktree_created: true },
+            Event::Prepared {
+                task: task.clone(),
+                base,
+                branch_created: true,
+                worktree_created: true,
+                note: None,
+            },
         );
         self.begin(second, name, Step::Start { attempt: 1 });
         self.event(second, Event::AgentStarted { task, pid })

@@ -273,7 +273,10 @@ mod tests {
         story.event(94, Event::StopRequested { tasks: None, cause: StopCause::Interrupt, stop: Stop::Term });
         let base = fixture::oid(1);
         let early = "early".into();
-        story.event(94, Event::Prepared { task: early, base, branch_created: true, worktree_created: true });
+        story.event(
+            94,
+            Event::Prepared { task: early, base, branch_created: true, worktree_created: true, note: None },
+        );
         story.exit(95, "late", Exit { stopped: true, ..Exit::default() });
         story.collect(95, "late", Work::default()).end(95);
         assert_snapshot!(told(&story, &look()));
