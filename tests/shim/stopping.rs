@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::time::Duration;
 
 use crate::Case;
@@ -109,16 +110,18 @@ fn state(pid: u32) -> char {
 
 fn a_suspended_agent_s_clock_waits() {
     let bench = Bench::new();
-    let mut spec = bench.sh("echo 1 >up; until test -e end; do sleep 0.01; done");
-    spec.timeout_ms = Some(2000);
+    // No child: a shell that is just starting one is not in the state that is waited for.
+    let mut spec = bench.sh("mkfifo go; echo 1 >up; read x <go");
+    spec.timeout_ms = Some(4000);
     within(async {
         let mut shim = Shim::spawn(&spec).unwrap();
         let pid = started(&mut shim).await;
         bench.made("up").await;
         assert!(shim.suspend().unwrap());
         until(|| state(pid) == 'T').await;
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        fs::write(bench.work().join("end"), "").unwrap();
+        tokio::time::sleep(Duration::from_millis(4500)).await;
+        let fifo = fs::OpenOptions::new().read(true).write(true).open(bench.work().join("go"));
+        fifo.as_ref().unwrap().write_all(b"go\n").unwrap();
         assert!(shim.resume().unwrap());
         assert_eq!(finish(&mut shim).await, code(0));
     });
