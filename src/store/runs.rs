@@ -4,6 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::{Timestamp, tz::TimeZone};
@@ -29,8 +30,18 @@ pub struct Loaded {
 /// specification and writes it by [`RunDir::write_spec`].
 pub fn create(layout: &Layout, now: Timestamp) -> Result<(RunId, RunDir)> {
     layout.create()?;
-    loop {
-        let id = new_id(now);
+    let others = list(layout)?;
+    let mut time = now;
+    for tries in 1_u32.. {
+        let id = new_id(time);
+        if others.iter().any(|other| is_of_same_second(other, &id) && *other >= id) {
+            // The latest run is the one whose name sorts last, also among those of one second.
+            if tries.is_multiple_of(100) {
+                std::thread::sleep(Duration::from_millis(20));
+                time = Timestamp::now();
+            }
+            continue;
+        }
         let dir = layout.run(&id);
         match dir.create() {
             Ok(()) => return Ok((id, dir)),
@@ -38,6 +49,12 @@ pub fn create(layout: &Layout, now: Timestamp) -> Result<(RunId, RunDir)> {
             Err(e) => return Err(e).with_context(|| format!("cannot create {}", dir.dir().display())),
         }
     }
+    anyhow::bail!("cannot find a name for the run")
+}
+
+fn is_of_same_second(one: &RunId, other: &RunId) -> bool {
+    let second = |id: &RunId| id.0.rsplit_once('-').map(|(second, _)| second.to_owned());
+    second(one) == second(other)
 }
 
 /// The time in UTC, so that names sort by age, and four characters against two runs in one second.
@@ -113,4 +130,20 @@ pub fn list(layout: &Layout) -> Result<Vec<RunId>> {
     }
     ids.sort();
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_run_sorts_last_also_within_a_second() {
+        let tmp = tempfile::tempdir().unwrap();
+        let layout = Layout::new(tmp.path());
+        for _ in 0..8 {
+            let (id, dir) = create(&layout, Timestamp::now()).unwrap();
+            std::fs::write(dir.spec(), "{}").unwrap();
+            assert_eq!(list(&layout).unwrap().last(), Some(&id));
+        }
+    }
 }
