@@ -108,6 +108,16 @@ pub fn sound(sandbox: &Sandbox) {
     }
 }
 
+/// I4, for when the records that would tell which branches are ours are gone: all of [`scene`] is there.
+#[track_caller]
+pub fn users_things_are_there(sandbox: &Sandbox) {
+    assert_eq!(sandbox.read("notes.txt"), "the user's own\n");
+    assert_eq!(sandbox.read("secret/key"), "1234\n");
+    assert_eq!(sandbox.git(&["stash", "show", "-p", "stash@{0}"]).matches("Not finished yet").count(), 1);
+    assert_eq!(sandbox.oid("precious"), sandbox.oid("v1"));
+    assert_eq!(sandbox.git(&["status", "--porcelain", "-b"]), "## main\n?? notes.txt");
+}
+
 /// Whether a commit with this subject can be reached from a ref.
 pub fn is_kept(sandbox: &Sandbox, subject: &str) -> bool {
     sandbox.git(&["log", "--all", "--format=%s"]).lines().any(|line| line == subject)
