@@ -98,7 +98,7 @@ impl Place {
         Err(Failure::new(exit::REFUSED, format!("run {} was interrupted", run.spec.id))
             .safe("All branches, worktrees and logs are kept.")
             .hint("see what is there: git parallel status")
-            .hint("end it, keeping its work: git parallel abort")
+            .hint("to go on with it: git parallel resume; to end it, keeping its work: git parallel abort")
             .into())
     }
 

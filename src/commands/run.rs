@@ -99,6 +99,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         land: !args.no_land,
         keep: args.keep,
         leftovers,
+        retries: args.retries.unwrap_or(configured.retries),
         timeout_ms: timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
     })
 }
@@ -116,6 +117,7 @@ struct Configured {
     prefix: String,
     leftovers: Leftovers,
     timeout: Option<std::time::Duration>,
+    retries: u32,
 }
 
 impl Configured {
@@ -141,8 +143,15 @@ impl Configured {
                 Some(plan::parse_duration(&text).map_err(|why| bad("parallel.timeout", &text, &why))?)
             }
         };
+        let retries = match config.int("parallel.retries")? {
+            None => 0,
+            Some(n) => u32::try_from(n)
+                .ok()
+                .filter(|n| *n <= 100)
+                .ok_or_else(|| bad("parallel.retries", &n.to_string(), "it must be 0 to 100"))?,
+        };
         let prefix = text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned());
-        Ok(Configured { jobs, prefix, leftovers, timeout })
+        Ok(Configured { jobs, prefix, leftovers, timeout, retries })
     }
 }
 

@@ -35,7 +35,28 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
         Some(tip) => measure(context, &tip)?,
         None => Work::default(),
     };
-    Ok(Event::Collected { task: task.name().clone(), work, note: None })
+    // What can't be snapshotted is in the worktree all the same, and that stays.
+    let (snapshot, note) = match snapshot(context, task) {
+        Ok(snapshot) => (snapshot, None),
+        Err(e) => (None, Some(format!("its uncommitted files could not be pinned: {e:#}"))),
+    };
+    Ok(Event::Collected { task: task.name().clone(), work: Work { snapshot, ..work }, note })
+}
+
+/// Pins the uncommitted files of an agent that did not finish, without touching its index or its files.
+fn snapshot(context: &Context, task: &Task) -> Result<Option<Oid>> {
+    let path = task.spec.worktree.as_path();
+    let admin = git::worktree_at(&context.repo, path)?.map(|worktree| worktree.admin_dir);
+    let sight = admin.as_deref().map(|admin| git::inspect(path, admin));
+    if sight != Some(Sight::Ours) {
+        return Ok(None);
+    }
+    let message = format!("{}: uncommitted files of attempt {}\n", task.name(), task.attempt);
+    let snapshot = git::snapshot(path, &message)?;
+    if let Some(commit) = &snapshot {
+        pin(context, task, "leftovers", commit)?;
+    }
+    Ok(snapshot)
 }
 
 fn try_collect(context: &Context, task: &Task) -> Result<Event> {
@@ -201,5 +222,6 @@ fn measure(context: &Context, tip: &Oid) -> Result<Work> {
         insertions: stat.insertions,
         deletions: stat.deletions,
         leftovers: 0,
+        snapshot: None,
     })
 }

@@ -15,6 +15,7 @@ pub mod control;
 mod landing;
 pub mod preflight;
 mod prepare;
+mod recover;
 mod signals;
 
 use std::collections::HashMap;
@@ -117,6 +118,11 @@ impl Engine {
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
         let control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
+        if !self.is_new() {
+            for line in recover::recover(&self.context, &self.run)? {
+                self.ui.note(&line);
+            }
+        }
         self.record(Event::RunStarted { pid: std::process::id() });
         for event in first {
             self.request(event);
@@ -139,6 +145,11 @@ impl Engine {
             Some(error) => Err(self.give_up(error).await),
             None => Ok(()),
         }
+    }
+
+    /// Whether this is the run's first supervisor.
+    fn is_new(&self) -> bool {
+        self.run.started == 0
     }
 
     /// Handles a message and all that have come since, so that one sync of the journal serves them all.

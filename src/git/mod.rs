@@ -17,6 +17,8 @@ mod recover;
 mod refs;
 mod removal;
 mod repository;
+mod snapshot;
+mod stale_locks;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -36,6 +38,8 @@ pub use refs::{
 };
 pub use removal::{prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
+pub use snapshot::snapshot;
+pub use stale_locks::{clear_own_index_lock, clear_stale_locks};
 pub use status::{
     Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked,
     operation_in_progress,

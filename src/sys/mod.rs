@@ -23,7 +23,8 @@ use portable as platform;
 
 pub use foreground::run_in_foreground;
 pub use platform::{
-    Growth, become_subreaper, descendants, make_fifo, marked, own_executable, reap, set_own_name, signal,
+    Growth, become_subreaper, descendants, git_at_work, make_fifo, marked, own_executable, reap,
+    set_own_name, signal,
 };
 pub use rustix::process::Signal;
 

@@ -57,6 +57,7 @@ pub(super) fn spec(names: &[&str]) -> RunSpec {
         keep: false,
         leftovers: Leftovers::Commit,
         timeout_ms: None,
+        retries: 0,
         tasks: names.iter().map(task).collect(),
     }
 }
