@@ -7,7 +7,7 @@
 //! place of `index` in one step at the very end.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,14 +96,13 @@ impl IndexLock {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        // The one who was at work may have gone on while we waited, or may have come to its end.
-        content.clear();
-        file = match File::options().read(true).append(true).open(&path) {
-            Ok(again) if same_file(&again, &file)? => file,
+        // Whoever was at work may have gone on while we waited, or have come to the end of it.
+        match File::open(&path) {
+            Ok(again) if same_file(&again, &file)? => {}
             _ => return Ok(None),
-        };
-        std::io::Seek::rewind(&mut file).with_context(cannot)?;
-        file.read_to_end(&mut content).with_context(cannot)?;
+        }
+        content.clear();
+        file.rewind().and_then(|()| file.read_to_end(&mut content)).with_context(cannot)?;
         let (top, admin_dir, moving) = (top.to_owned(), admin_dir.to_owned(), content.ends_with(MOVING));
         Ok(Some(IndexLock { note, top, admin_dir, file, moving, keep: false }))
     }
@@ -160,7 +159,7 @@ impl IndexLock {
     }
 
     /// Leaves lock and new index where they are, for `recover` to try again.
-    pub(super) fn leave_behind(mut self) {
+    pub(super) fn leave_behind(&mut self) {
         self.keep = true;
     }
 

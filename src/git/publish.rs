@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail};
 
 use super::index_lock::{IndexLock, Note};
 use super::obstacles::Plan;
-use super::recover::restore;
+use super::recover::{Restored, restore};
 use super::refs::{Head, branch_tip, head, is_ancestor, is_symbolic};
 use super::status::operation_in_progress;
 use super::worktree::{Sight, Worktree, inspect, worktrees};
@@ -156,7 +156,7 @@ fn in_worktree(
         return Ok(Some(refused));
     }
     if head(&worktree.admin_dir)? != worktree.head {
-        undo(lock, &plan)?;
+        undo(&mut lock, &plan)?;
         return Ok(None);
     }
     match swap(repo, lock.plain_git()?, note, message) {
@@ -164,7 +164,7 @@ fn in_worktree(
             lock.commit().context("the target has moved, but its checkout still has the old index")?;
             Ok(Some(Published::Done { updated_worktree: Some(top.to_owned()) }))
         }
-        other => undo(lock, &plan).and(other),
+        other => undo(&mut lock, &plan).and(other),
     }
 }
 
@@ -200,34 +200,44 @@ fn move_files(lock: &mut IndexLock, plan: &Plan) -> Result<Option<Published>> {
         return Ok(None);
     }
     let error = output.into_error("read-tree");
-    let restored = restore(lock, plan).with_context(|| error.to_string())?;
+    let restored = restore_or_leave(lock, plan).with_context(|| error.to_string())?;
     if restored.undone == 0 && restored.left.is_empty() {
         return Ok(Some(refused(error.words)));
     }
     let message = format!("cannot update the files in {}: {}", lock.top.display(), error.words);
-    let safe = match &restored.left[..] {
-        [] => "The target has not moved, and the files are as they were.".to_owned(),
-        left => format!("The target has not moved; not brought back were: {}", join(left)),
-    };
-    Err(Failure::new(exit::FAILURE, message).safe(safe).into())
+    Err(not_moved(message, &restored.left, &lock.top))
 }
 
 /// Brings the old files back, after the new ones were all written.
-fn undo(lock: IndexLock, plan: &Plan) -> Result<()> {
-    match restore(&lock, plan) {
-        Ok(restored) if restored.left.is_empty() => Ok(()),
-        Ok(restored) => {
-            bail!(
-                "the target has not moved; not brought back in {} were: {}",
-                lock.top.display(),
-                join(&restored.left)
-            )
-        }
-        Err(error) => {
-            lock.leave_behind();
-            Err(error)
-        }
+fn undo(lock: &mut IndexLock, plan: &Plan) -> Result<()> {
+    let restored = restore_or_leave(lock, plan)?;
+    if restored.left.is_empty() {
+        return Ok(());
     }
+    let message = format!("cannot bring back all files in {}", lock.top.display());
+    Err(not_moved(message, &restored.left, &lock.top))
+}
+
+fn restore_or_leave(lock: &mut IndexLock, plan: &Plan) -> Result<Restored> {
+    restore(lock, plan).inspect_err(|_| lock.leave_behind()).with_context(|| {
+        let top = lock.top.display();
+        format!(
+            "the files in {top} are half updated; the target has not moved, and the next run puts them right"
+        )
+    })
+}
+
+/// An error that says what is still safe, and how to get the rest back.
+fn not_moved(message: String, left: &[Text], top: &Path) -> anyhow::Error {
+    let failure = Failure::new(exit::FAILURE, message);
+    match left {
+        [] => failure.safe("The target has not moved, and the files are as they were."),
+        left => failure
+            .safe(format!("The target has not moved. These files are not as they were: {}", join(left)))
+            .hint(format!("look at them with: git -C {} diff", top.display()))
+            .hint("git restore FILE... brings them back"),
+    }
+    .into()
 }
 
 fn join(paths: &[Text]) -> String {

@@ -384,12 +384,53 @@ fn a_lock_whose_owner_lives_is_not_taken_over() {
     let case = Case::new("echo new >a");
     let repo = case.sandbox.repository();
     let note = Note { target: MAIN.into(), old: case.old.clone(), new: case.new.clone() };
-    let lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
+    let mut lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
     let child = lock.git().unwrap().args(["-c", "alias.w=!sleep 1", "w"]);
     let (begun, worker) = (std::time::Instant::now(), std::thread::spawn(move || child.ok()));
     std::thread::sleep(Duration::from_millis(200));
     lock.leave_behind();
+    drop(lock);
     assert_eq!(recover_all(&case).len(), 1);
     assert!(begun.elapsed() > Duration::from_millis(800), "the lock is held by a child of the dead");
     worker.join().unwrap().unwrap();
+}
+
+/// A filter that does something to the repository while the files are being written.
+fn meddle(case: &Case, command: &str) {
+    case.sandbox.git(&["config", "filter.meddle.smudge", &format!("{command} >/dev/null; cat")]);
+    fs::write(case.sandbox.repo.join(".git/info/attributes"), "a filter=meddle\nzz filter=meddle\n").unwrap();
+}
+
+#[test]
+fn a_head_that_goes_away_meanwhile_takes_the_files_back() {
+    let case = Case::new("echo new >a; rm b; echo c >c; rm -r dir; echo file >dir");
+    case.sandbox.git(&["branch", "other"]);
+    let before = case.listing();
+    meddle(&case, "git symbolic-ref HEAD refs/heads/other");
+    assert_eq!(case.publish(), Published::Done { updated_worktree: None });
+    assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
+    assert_eq!(case.sandbox.oid(MAIN), case.new);
+    case.tidy();
+}
+
+#[test]
+fn a_target_that_moves_meanwhile_takes_the_files_back() {
+    let case = Case::new("echo new >a; rm b; echo c >c");
+    let before = case.listing();
+    let other = case.sandbox.git(&["commit-tree", "-m", "other", "-p", "HEAD", "HEAD^{tree}"]);
+    meddle(&case, &format!("git update-ref refs/heads/main {other}"));
+    assert_eq!(case.publish(), Published::Moved(other.try_into().unwrap()));
+    assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
+    case.tidy();
+}
+
+#[test]
+fn an_edit_made_meanwhile_is_not_taken_back() {
+    let case = Case::new("echo new >b; echo c >c; echo z >zz");
+    case.sandbox.git(&["branch", "other"]);
+    meddle(&case, "echo edited >c; git symbolic-ref HEAD refs/heads/other");
+    publish(&case.sandbox.repository(), &MAIN.into(), &case.old, &case.new, "m").unwrap_err();
+    assert_eq!((case.sandbox.read("c"), case.sandbox.read("b")), ("edited\n".into(), "b\n".into()));
+    assert!(!case.sandbox.repo.join("zz").exists());
+    case.tidy();
 }
