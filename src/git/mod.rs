@@ -34,6 +34,7 @@ pub use refs::{
 pub use removal::{prune_parents, remove, why_kept};
 pub use repository::{Repository, git_version};
 pub use status::{
-    Changes, changes, commit_leftovers, has_conflict_markers, ignored, index_locked, operation_in_progress,
+    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked,
+    operation_in_progress,
 };
 pub use worktree::{NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktrees};

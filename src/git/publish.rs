@@ -17,6 +17,8 @@
 //! | 6. `index.lock` removed | all new | |
 //!
 //! HEAD is read again after 1 and after 3, since a `git switch` lets go of the index before it moves HEAD.
+//! What remains: a `git switch` *to* the target reads the tip before it takes the lock. If the target moves
+//! in just that instant, the landing shows as taken back in that index (nothing is lost: the commit has it).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -90,18 +92,38 @@ fn attempt(repo: &Repository, note: &Note, message: &str) -> Result<Option<Publi
     if let Some(rebasing) = all.iter().find(|worktree| is_rebasing(&worktree.admin_dir, &note.target)) {
         return Ok(Some(refused(format!("{} is being rebased in {}", note.target, place(rebasing)))));
     }
-    let mut holders = all.into_iter().filter(|worktree| worktree.head == Head::Branch(note.target.clone()));
+    let mut holders = all.iter().filter(|worktree| worktree.head == Head::Branch(note.target.clone()));
     match (holders.next(), holders.next()) {
-        (None, _) => {
-            let published = swap(repo, repo.git(), note, message)?;
-            Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
-        }
-        (Some(worktree), None) => in_worktree(repo, &worktree, note, message),
+        (None, _) => nowhere(repo, &all, note, message),
+        (Some(worktree), None) => in_worktree(repo, worktree, note, message),
         (Some(one), Some(other)) => {
-            let (one, other) = (place(&one), place(&other));
+            let (one, other) = (place(one), place(other));
             Ok(Some(refused(format!("{} is checked out twice, in {one} and in {other}", note.target))))
         }
     }
+}
+
+/// Moves a target that is checked out nowhere. A `git switch` to it may be under way: it has read the old
+/// tip, is writing the old files, and its HEAD would come to stand on the new tip, with the landing taken
+/// back in the index. So the worktrees that the user works in are locked meanwhile; only a lock that is
+/// held for so long that it must be something else (an editor with a commit message) is passed by.
+fn nowhere(repo: &Repository, all: &[Worktree], note: &Note, message: &str) -> Result<Option<Published>> {
+    let mut locks = Vec::new();
+    for worktree in all.iter().filter(|worktree| worktree.is_main || worktree.admin_dir == repo.git_dir) {
+        if let Ok(top) = usable(worktree) {
+            locks.extend(IndexLock::take(top, &worktree.admin_dir, note.clone())?);
+        }
+    }
+    let target = Head::Branch(note.target.clone());
+    if worktrees(repo)?.iter().any(|worktree| worktree.head == target) {
+        return Ok(None);
+    }
+    let git = match locks.first() {
+        Some(lock) => lock.held_by(repo.git())?,
+        None => repo.git(),
+    };
+    let published = swap(repo, git, note, message)?;
+    Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
 }
 
 /// The verdict where the target is not at its old tip any more.
@@ -257,4 +279,4 @@ fn place(worktree: &Worktree) -> String {
 
 #[cfg(test)]
 #[path = "publish_tests.rs"]
-mod tests;
+pub(super) mod tests;

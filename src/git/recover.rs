@@ -63,6 +63,7 @@ fn sweep(admin_dir: &Path) {
 }
 
 fn recover_one(repo: &Repository, mut lock: IndexLock, worktree: PathBuf) -> Result<Recovered> {
+    lock.clear_ref_locks(repo)?;
     let tip = branch_tip(repo, &lock.note.target)?;
     let has_new = |tip| is_ancestor(repo, &lock.note.new, &tip);
     if lock.moving && tip.map(has_new).transpose()?.unwrap_or(false) {
@@ -207,3 +208,7 @@ fn remove_added(top: &Path, change: &Change) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;

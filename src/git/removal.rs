@@ -41,12 +41,14 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
         }
     }
     let changes = changes(path)?;
-    let nested = changes.nested.into_iter().chain(populated_submodules(repo, path)?).collect();
+    let (submodules, hidden) = unseen(repo, path)?;
+    let nested = changes.nested.into_iter().chain(submodules).collect();
     Ok([
         ("unresolved conflicts", changes.unmerged),
         ("uncommitted changes", changes.tracked),
         ("untracked files", changes.untracked),
         ("a repository inside", nested),
+        ("files whose changes git was told not to see", hidden),
         ("ignored files", ignored(path, disposable)?),
     ]
     .into_iter()
@@ -118,17 +120,24 @@ fn is_inside(path: &Path) -> bool {
     stands.filter_map(|dir| dir.canonicalize().ok()).any(|dir| dir.starts_with(&path))
 }
 
-/// Submodules that were checked out there: what lies in them is not this repository's to judge.
-fn populated_submodules(repo: &Repository, path: &Path) -> Result<Vec<Text>> {
+/// What `git status` does not tell: submodules that were checked out there, since what lies in them is
+/// not this repository's to judge, and files whose changes git was told not to see.
+fn unseen(repo: &Repository, path: &Path) -> Result<(Vec<Text>, Vec<Text>)> {
     let admin_dir = super::admin_dir(path)?;
     let git = super::Git::new().work_tree(path, &admin_dir).read_only();
-    let staged = git.args(["ls-files", "-z", "--stage"]).entries()?;
-    let links = staged.iter().filter_map(|entry| entry.as_bstr().strip_prefix(b"160000 "));
-    // `mode oid stage TAB path`; the oid has one length, but a path may hold anything
-    let paths = links.filter_map(|rest| rest.get(repo.hex_len + 3..).map(Text::from));
-    let populated =
-        |link: &Text| fs::read_dir(path.join(link.as_path())).is_ok_and(|mut d| d.next().is_some());
-    Ok(paths.filter(populated).collect())
+    let (mut submodules, mut hidden) = (Vec::new(), Vec::new());
+    // `letter mode oid stage TAB path`; a small letter says assume-unchanged, S skip-worktree.
+    for entry in git.args(["ls-files", "-z", "-v", "--stage"]).entries()? {
+        let entry: &[u8] = entry.as_bstr();
+        let Some(name) = entry.get(repo.hex_len + 12..).map(Text::from) else { continue };
+        let file = path.join(name.as_path());
+        if entry[2..].starts_with(b"160000") {
+            submodules.extend(fs::read_dir(file).is_ok_and(|mut dir| dir.next().is_some()).then_some(name));
+        } else if (entry[0] == b'S' || entry[0].is_ascii_lowercase()) && file.symlink_metadata().is_ok() {
+            hidden.push(name);
+        }
+    }
+    Ok((submodules, hidden))
 }
 
 /// Up to three names, and how many more there are.
@@ -256,6 +265,18 @@ mod tests {
         }
         fs::remove_file(path.join(".git")).unwrap();
         assert!(kept(&sandbox, &path).unwrap().contains(".git file is gone"));
+    }
+
+    #[test]
+    fn changes_hidden_from_git_keep_it() {
+        for flag in ["--assume-unchanged", "--skip-worktree"] {
+            let sandbox = Sandbox::new();
+            let path = linked(&sandbox, "a");
+            git_in(&path, &["update-index", flag, "README"]);
+            fs::write(path.join("README"), "precious").unwrap();
+            let expected = "files whose changes git was told not to see: README";
+            assert_eq!(kept(&sandbox, &path).unwrap(), expected);
+        }
     }
 
     #[test]
