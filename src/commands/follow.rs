@@ -13,7 +13,12 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Waits until `done` is true of every one of the tasks, or the run's supervisor is gone; gives the run
 /// as it is then.
-pub fn until(place: &Place, id: &RunId, tasks: &[TaskName], done: impl Fn(&Run, &Task) -> bool) -> Result<Run> {
+pub fn until(
+    place: &Place,
+    id: &RunId,
+    tasks: &[TaskName],
+    done: impl Fn(&Run, &Task) -> bool,
+) -> Result<Run> {
     let all_done = |run: &Run| tasks.iter().all(|name| run.task(name).is_some_and(|task| done(run, task)));
     follow(place, id, None, all_done).map(|run| run.unwrap_or_else(|run| run))
 }

@@ -32,7 +32,9 @@ fn check(run: &Run, tasks: &[TaskName]) -> Result<()> {
         None => Ok(()),
         Some(task) => {
             let message = format!("task '{}' is {}: there is nothing to retry", task.name(), task.state);
-            Err(Failure::new(exit::FAILURE, message).hint("see where the tasks stand: git parallel status").into())
+            Err(Failure::new(exit::FAILURE, message)
+                .hint("see where the tasks stand: git parallel status")
+                .into())
         }
     }
 }

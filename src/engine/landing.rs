@@ -59,7 +59,13 @@ fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict
 
 /// Moves the target to the candidate.
 pub(super) fn publish(context: &Context, task: &Task) -> Event {
-    try_publish(context, task).unwrap_or_else(|e| held(task, format!("it could not be landed: {e:#}")))
+    try_publish(context, task).unwrap_or_else(|e| match &task.landing {
+        // It failed after the target had moved: it is landed, and what is left is mended at the next start.
+        Some(landing) if is_published(context, landing).unwrap_or(false) => {
+            Event::Landed { task: task.name().clone(), landing: landing.clone() }
+        }
+        _ => held(task, format!("it could not be landed: {e:#}")),
+    })
 }
 
 fn try_publish(context: &Context, task: &Task) -> Result<Event> {

@@ -31,7 +31,9 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     for task in &run.tasks {
         match task.state {
             TaskState::Preparing => take_back_worktree(context, task),
-            TaskState::Landed | TaskState::Unchanged => git::finish_removal(&context.repo, task.spec.worktree.as_path()),
+            TaskState::Landed | TaskState::Unchanged => {
+                git::finish_removal(&context.repo, task.spec.worktree.as_path())
+            }
             _ => {}
         }
     }
@@ -45,7 +47,8 @@ fn take_back_worktree(context: &Context, task: &Task) {
         return;
     }
     let branch = task.spec.branch_ref();
-    let created = (!task.spec.reuse && task.spec.overwrite.is_none()).then_some((&branch, &context.spec.base));
+    let created =
+        (!task.spec.reuse && task.spec.overwrite.is_none()).then_some((&branch, &context.spec.base));
     let path = task.spec.worktree.as_path();
     git::take_back(&context.repo, path, created);
     if let Ok(Some(worktree)) = git::worktree_at(&context.repo, path) {

@@ -65,7 +65,10 @@ mod tests {
         assert_eq!(git_in(&path, &["status", "--porcelain=v2"]), before);
         assert_eq!(git_in(&path, &["show", &format!("{commit}:new")]), "newer");
         assert_eq!(git_in(&path, &["show", &format!("{commit}:file")]), "changed");
-        assert_eq!(git_in(&path, &["rev-parse", &format!("{commit}^")]), git_in(&path, &["rev-parse", "HEAD"]));
+        assert_eq!(
+            git_in(&path, &["rev-parse", &format!("{commit}^")]),
+            git_in(&path, &["rev-parse", "HEAD"])
+        );
     }
 
     #[test]

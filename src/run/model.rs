@@ -542,7 +542,16 @@ impl Run {
     pub fn new(spec: RunSpec) -> Self {
         let tasks: Vec<Task> = spec.tasks.iter().cloned().map(Task::new).collect();
         let index = tasks.iter().enumerate().map(|(i, t)| (t.name().clone(), i)).collect();
-        Run { tip: spec.base.clone(), tasks, finished_at: None, stop: None, started: 0, index, clock: 0, spec }
+        Run {
+            tip: spec.base.clone(),
+            tasks,
+            finished_at: None,
+            stop: None,
+            started: 0,
+            index,
+            clock: 0,
+            spec,
+        }
     }
 
     /// The task of that name.

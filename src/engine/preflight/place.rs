@@ -42,7 +42,10 @@ pub(super) fn check_records(repo: &Repository, layout: &Layout, problems: &mut V
     for id in store::list(layout).unwrap_or_default() {
         if store::load(layout, &id).is_ok_and(|loaded| loaded.run.finished_at.is_none()) {
             let what = format!("run {id} was interrupted: its work is kept");
-            problems.push(Problem::new(what, "go on with it: git parallel resume; or end it, keeping its work: git parallel abort"));
+            problems.push(Problem::new(
+                what,
+                "go on with it: git parallel resume; or end it, keeping its work: git parallel abort",
+            ));
         }
     }
 }
