@@ -4,7 +4,7 @@ use crate::git::publish;
 use crate::git::publish::tests::{Case, MAIN};
 use std::time::Duration;
 
-fn recover_all(case: &Case) -> Vec<crate::git::Recovered> {
+fn recover_all(case: &Case) -> Vec<crate::git::recover::Recovered> {
     crate::git::recover(&case.sandbox.repository()).unwrap()
 }
 

@@ -52,10 +52,18 @@ mod tests {
     use super::*;
     use crate::git::testing::{Sandbox, git_in};
 
+    fn linked(sandbox: &Sandbox) -> std::path::PathBuf {
+        sandbox.write("file", "old");
+        sandbox.commit("second");
+        let path = sandbox.root().join("a");
+        sandbox.git(&["worktree", "add", "-q", "-b", "a", path.to_str().unwrap()]);
+        path
+    }
+
     #[test]
     fn uncommitted_files_are_kept_and_nothing_is_touched() {
         let sandbox = Sandbox::new();
-        let path = sandbox.linked("a");
+        let path = linked(&sandbox);
         fs::write(path.join("new"), "new").unwrap();
         fs::write(path.join("file"), "changed").unwrap();
         git_in(&path, &["add", "new"]);
@@ -74,7 +82,7 @@ mod tests {
     #[test]
     fn a_clean_worktree_needs_none() {
         let sandbox = Sandbox::new();
-        let path = sandbox.linked("a");
+        let path = linked(&sandbox);
         assert_eq!(snapshot(&path, "m").unwrap(), None);
     }
 }
