@@ -139,6 +139,9 @@ pub struct RunArgs {
     /// Start though tracked files have changes
     #[arg(long)]
     pub allow_dirty: bool,
+    /// Go on in the background; print the run's id
+    #[arg(long, conflicts_with_all = ["json", "quiet", "verbose"])]
+    pub detach: bool,
     /// If another run is going, wait for its end instead of refusing
     #[arg(long, conflicts_with = "takeover")]
     pub wait: bool,
@@ -192,8 +195,11 @@ pub struct StatusArgs {
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Show it anew whenever it changes, until the run ends
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Show an agent's output. Terminal escapes are neutralised unless --raw is given. Without TASK, the output

@@ -28,6 +28,18 @@ pub fn until_end(place: &Place, id: &RunId, deadline: Option<Instant>) -> Result
     follow(place, id, deadline, |_| false).map(Result::ok)
 }
 
+/// Waits until a supervisor has taken a run that was just made; `false` if none does so in time.
+pub fn until_taken(place: &Place, id: &RunId) -> Result<bool> {
+    let end = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < end {
+        if crate::store::load(&place.layout, id)?.run.started > 0 {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(false)
+}
+
 /// `Ok(Err(run))` is a run whose deadline came first.
 fn follow(
     place: &Place,

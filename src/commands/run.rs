@@ -1,5 +1,6 @@
 //! `git parallel run`.
 
+use std::ffi::OsStr;
 use std::io::{BufReader, IsTerminal};
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,7 @@ use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
 use crate::run::{Leftovers, Run, RunId, RunSpec};
-use crate::store::{self, Holder, Loaded, Lock, Tail};
+use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
 
 /// Starts a run and sees it through.
@@ -53,10 +54,31 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     lock.describe(&Holder::this_process("run", Some(id.clone()), tasks, jobs))?;
     let spec: RunSpec = draft.into_spec(id, now);
     dir.write_spec(&spec)?;
+    if args.detach {
+        return detach(&place, lock, &spec.id, &dir);
+    }
     let loaded = Loaded { run: Run::new(spec), dir, tail: Tail::default() };
     let run = place.drive(loaded, settings, Vec::new())?;
     drop(lock);
     Ok(run.exit_code())
+}
+
+/// Leaves the run to a supervisor in the background, and waits until that has taken it.
+fn detach(place: &Place, lock: Lock, id: &RunId, dir: &RunDir) -> Result<u8> {
+    let log = dir.supervisor_log();
+    let file = store::create_private(&log).with_context(|| format!("cannot create {}", log.display()))?;
+    drop(lock);
+    crate::sys::run_in_background(&["resume", "--", &id.0].map(OsStr::new), &file)
+        .context("cannot start the supervisor")?;
+    if super::follow::until_taken(place, id)? {
+        print(&format!("{id}\n"))?;
+        return Ok(exit::OK);
+    }
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    Err(Failure::new(exit::FAILURE, format!("the supervisor of run {id} did not start\n{}", said.trim_end()))
+        .safe("No agent was started.")
+        .hint("try again in the foreground: git parallel resume")
+        .into())
 }
 
 fn verbosity(args: &RunArgs) -> Verbosity {

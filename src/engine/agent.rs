@@ -34,7 +34,7 @@ pub enum WantedOutput {
 pub(super) async fn supervise(
     context: Arc<Context>,
     task: Task,
-    mut stops: UnboundedReceiver<Stop>,
+    mut stops: UnboundedReceiver<shim::Request>,
     outbox: Outbox,
     wanted: WantedOutput,
 ) {
@@ -80,7 +80,7 @@ async fn fate(context: &Arc<Context>, task: &Task) -> Fate {
 async fn start(
     context: &Context,
     task: &Task,
-    stops: &mut UnboundedReceiver<Stop>,
+    stops: &mut UnboundedReceiver<shim::Request>,
     outbox: &Outbox,
     wanted: WantedOutput,
 ) -> Exit {
@@ -103,7 +103,7 @@ async fn start(
                 }
                 Progress::Exited(exit) => return exit,
             },
-            Some(stop) = stops.recv() => {
+            Some(shim::Request::Stop(stop)) = stops.recv() => {
                 // It fails only where the shim is gone already; its exit is on the way then.
                 let _ = shim.stop(stop);
             }
@@ -112,7 +112,7 @@ async fn start(
 }
 
 /// Waits for an agent that another supervisor started.
-async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<Stop>) -> Exit {
+async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shim::Request>) -> Exit {
     let dir = context.dir.task(task.name());
     let attempt = task.attempt;
     let gone = {
@@ -123,10 +123,10 @@ async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<Sto
     loop {
         tokio::select! {
             _ = &mut gone => break,
-            Some(stop) = stops.recv() => {
+            Some(request) = stops.recv() => {
                 // If it can't be reached it is about to end, or its record was tampered with; its lock
                 // tells which.
-                let _ = shim::request(&dir, shim::Request::Stop(stop));
+                let _ = shim::request(&dir, request);
             }
         }
     }

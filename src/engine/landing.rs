@@ -76,6 +76,8 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
     if is_published(context, &landing)? {
         return Ok(Event::Landed { task: name, landing });
     }
+    let since = std::time::SystemTime::from(context.spec.started_at);
+    git::make_durable(repo, &landing.commit, &landing.onto, since)?;
     let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
     let event = match git::publish(repo, &target, &landing.onto, &landing.commit, &message)? {
         Published::Done { .. } => {

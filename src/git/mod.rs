@@ -7,6 +7,8 @@
 
 mod command;
 mod config;
+mod durable;
+mod guard;
 mod here;
 mod identity;
 mod index_lock;
@@ -27,6 +29,8 @@ mod worktree;
 
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
+pub use durable::make_durable;
+pub use guard::ConfigGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};

@@ -63,7 +63,15 @@ pub(super) fn spec(names: &[&str]) -> RunSpec {
 }
 
 pub(super) fn work(commits: u32) -> Work {
-    Work { tip: Some(oid(0xfeed)), commits, files: 3, insertions: 40, deletions: 2, leftovers: 0, snapshot: None }
+    Work {
+        tip: Some(oid(0xfeed)),
+        commits,
+        files: 3,
+        insertions: 40,
+        deletions: 2,
+        leftovers: 0,
+        snapshot: None,
+    }
 }
 
 pub(super) fn landing(how: How) -> Landing {
