@@ -5,7 +5,7 @@
 //! I4 the user's things are untouched, I5 nothing that was started lives on, I6 the repository is sound,
 //! I8 one supervisor, I10 status, journal and refs agree.
 
-#![allow(dead_code, clippy::disallowed_methods)]
+#![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 mod promises;
 
@@ -19,7 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use promises::Snapshot;
+pub use promises::{Entry, Snapshot, journal, processes, tree};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -127,7 +127,7 @@ impl Sandbox {
                 .map(|name| fs::read(common.join(name)).unwrap_or_default())
                 .collect(),
             hooks: tree(&common.join("hooks")),
-            stash: self.git(&["stash", "list", "--format=%H %gd %gs"]),
+            stash: String::from_utf8_lossy(&bytes(&["stash", "list", "--format=%H %gd %gs"])).into_owned(),
             status,
             staged,
             files,
