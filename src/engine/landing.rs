@@ -79,8 +79,17 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
     Ok(match published {
         Published::Done { .. } => Event::Landed { task: name, landing },
         Published::Moved(tip) => Event::TargetMoved { task: name, tip },
-        Published::Refused { reason, .. } => held(task, reason),
+        Published::Refused { reason, paths } if paths.is_empty() => held(task, reason),
+        Published::Refused { reason, paths } => held(task, format!("{reason}: {}", name_some(&paths))),
     })
+}
+
+fn name_some(paths: &[Text]) -> String {
+    let named: Vec<String> = paths.iter().take(3).map(Text::to_string).collect();
+    match paths.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 fn is_published(context: &Context, landing: &Landing) -> Result<bool> {
