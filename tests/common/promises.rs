@@ -233,7 +233,8 @@ impl Sandbox {
         assert_eq!(before.staged.as_bstr(), now.staged.as_bstr(), "I4: what is staged");
         assert_same(&before.files, &now.files);
         let ours = self.our_branches();
-        for (name, tip) in before.refs.iter().filter(|(name, _)| !ours.contains(*name)) {
+        let users = |name: &str| !ours.contains(name) && !name.starts_with("refs/parallel/");
+        for (name, tip) in before.refs.iter().filter(|(name, _)| users(name)) {
             assert_eq!(Some(tip), now.refs.get(name), "I4: {name} moved");
         }
     }
