@@ -29,8 +29,15 @@ pub struct Loaded {
 /// specification and writes it by [`RunDir::write_spec`].
 pub fn create(layout: &Layout, now: Timestamp) -> Result<(RunId, RunDir)> {
     layout.create()?;
+    let latest = list(layout)?.pop();
+    let mut moment = now;
     loop {
-        let id = new_id(now);
+        let id = new_id(moment);
+        // The latest run must be the last by name, also where two start within one second.
+        if latest.as_ref().is_some_and(|latest| same_second(latest, &id) && id <= *latest) {
+            moment = Timestamp::now();
+            continue;
+        }
         let dir = layout.run(&id);
         match dir.create() {
             Ok(()) => return Ok((id, dir)),
@@ -51,6 +58,11 @@ fn new_id(now: Timestamp) -> RunId {
     }
     let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
     RunId(format!("{time}-{suffix}"))
+}
+
+fn same_second(one: &RunId, other: &RunId) -> bool {
+    let time = |id: &RunId| id.0.rsplit_once('-').map(|(time, _)| time.to_owned());
+    time(one) == time(other)
 }
 
 impl RunDir {
