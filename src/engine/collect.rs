@@ -107,6 +107,9 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
         return Ok(held(format!("branch '{}' is gone", task.spec.branch), None));
     };
     pin(context, task, "tip", &tip)?;
+    if landing::target_tip(context)?.is_none() {
+        return Ok(held(format!("branch '{}' is gone", context.spec.target), Some(tip)));
+    }
     if task.land_asked
         && let Some(reason) = markers_left(task, path)?
     {
@@ -157,7 +160,12 @@ fn wrong_head(context: &Context, task: &Task, admin: &Path) -> Result<Option<Str
         }
         Head::Detached(commit) => {
             pin(context, task, "detached", &commit)?;
-            Some(format!("its agent left '{branch}' and is on a detached HEAD at {}", commit.short()))
+            let left = format!("its agent left '{branch}' and is on a detached HEAD at {}", commit.short());
+            // A rebase detaches HEAD; that it is not finished is what a person has to know.
+            Some(match git::operation_in_progress(admin) {
+                Some(operation) => format!("{operation} is not finished in its worktree: {left}"),
+                None => left,
+            })
         }
         Head::Branch(name) => {
             if let Some(commit) = git::branch_tip(&context.repo, &name)? {

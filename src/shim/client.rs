@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, sleep};
 
-use super::control::{Request, request};
+use super::control::{Request, discard, request};
 use super::stopping::GIVE_UP;
 use super::{MARK, Report, ShimSpec, code, exit_record, session};
 use crate::run::{Exit, Stop, Text};
@@ -124,6 +124,7 @@ impl Shim {
             return exit;
         }
         let left_behind = end_marked(self.dir.as_path(), Scope::Descendants, self.grace).await;
+        discard(self.dir.as_path());
         // A shim that is stopped before it listens dies of the signal, without an agent.
         let stopped = self.stop_asked.load(Ordering::Relaxed) && !self.started;
         Exit { left_behind, stopped, ..Exit::default() }

@@ -111,6 +111,15 @@ impl Drop for Control {
     }
 }
 
+/// Takes away the FIFO that a shim left when it was killed. To be called only if none lives.
+pub fn discard(dir: &Path) {
+    let path = dir.join(NAME);
+    if fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_fifo()) {
+        // One that stays is harmless: without a reader it refuses every request.
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// Passes a request to the shim that works for `dir`; returns whether there is one that listens.
 pub fn request(dir: &Path, request: Request) -> io::Result<bool> {
     let mut fifo = match open(&dir.join(NAME), OpenOptions::new().write(true)) {
