@@ -45,6 +45,12 @@ pub enum Command {
     Logs(LogsArgs),
     /// Stop agents and keep their work
     Abort(AbortArgs),
+    /// Wait for the end of a run
+    Wait(WaitArgs),
+    /// Pick an interrupted run up
+    Resume(ResumeArgs),
+    /// Run failed, aborted or conflicted tasks again
+    Retry(RetryArgs),
     /// Settle a conflict in the task's own worktree
     Resolve(ResolveArgs),
     /// Land what is finished, resolved or held
@@ -124,12 +130,18 @@ pub struct RunArgs {
     /// Stop an agent that runs longer, such as 90s, 30m or 2h [default: never, parallel.timeout]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
+    /// Start an agent that fails again, up to N times [default: 0, parallel.retries]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub retries: Option<u32>,
     /// Keep worktrees and branches of landed tasks
     #[arg(long)]
     pub keep: bool,
     /// Start though tracked files have changes
     #[arg(long)]
     pub allow_dirty: bool,
+    /// Go on in the background; print the run's id
+    #[arg(long, conflicts_with_all = ["json", "quiet", "verbose"])]
+    pub detach: bool,
     /// If another run is going, wait for its end instead of refusing
     #[arg(long, conflicts_with = "takeover")]
     pub wait: bool,
@@ -183,8 +195,11 @@ pub struct StatusArgs {
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Show it anew whenever it changes, until the run ends
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// Show an agent's output. Terminal escapes are neutralised unless --raw is given. Without TASK, the output
@@ -215,6 +230,50 @@ pub struct AbortArgs {
     /// Then remove what is safe to remove, as 'git parallel cleanup' does
     #[arg(long)]
     pub cleanup: bool,
+}
+
+/// Wait for the end of a run and exit as it does; 124 if --timeout ran out first.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// The run's id [default: the latest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Wait no longer than this, such as 90s, 30m or 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// Pick up a run whose supervisor died: agents that still run are taken over, half-done landings are
+/// finished, and the run goes on to its end. Doing it twice changes nothing.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run's id [default: the latest]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Print events as JSON, one a line
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    pub json: bool,
+    /// Print only the summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print each agent's output as it comes, prefixed with its task
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Run failed, timed-out, aborted, conflicted or held tasks again: in their worktree, on their branch as it
+/// is, or with --fresh from the base.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The tasks
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<String>,
+    /// Start from the base again; the old tip and uncommitted files stay pinned
+    #[arg(long)]
+    pub fresh: bool,
+    /// The run's id [default: the latest]
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
 }
 
 /// Settle a conflict: merge the target into the task's branch, in the task's own worktree, and open your

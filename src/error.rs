@@ -14,6 +14,8 @@ pub mod exit {
     pub const REFUSED: u8 = 3;
     /// Another run holds the repository.
     pub const BUSY: u8 = 4;
+    /// `wait --timeout` ran out.
+    pub const WAIT_TIMED_OUT: u8 = 124;
 }
 
 /// An error that knows its exit code, what is still safe and what to do next.

@@ -44,5 +44,6 @@ fn nothing(place: &Place) -> Ask {
         keep: false,
         leftovers: Leftovers::Commit,
         timeout_ms: None,
+        retries: 0,
     }
 }

@@ -80,7 +80,8 @@ fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>) -> Resul
     Ok(code(&run, &tasks))
 }
 
-fn code(run: &Run, tasks: &[TaskName]) -> u8 {
+/// The exit code of a command that took these tasks up again.
+pub fn code(run: &Run, tasks: &[TaskName]) -> u8 {
     if let Some(code) = run.stop.map(|stop| stop.exit_code()).filter(|code| *code > exit::BUSY) {
         return code;
     }

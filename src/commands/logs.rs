@@ -56,7 +56,7 @@ fn show(place: &Place, loaded: &Loaded, task: &TaskName, follow: bool, mut print
             return printer.finish();
         }
         match growth {
-            Some(Ok(mut growth)) => drop(growth.wait(Duration::from_secs(1))),
+            Some(Ok(growth)) => drop(growth.wait(Duration::from_secs(1))),
             _ => std::thread::sleep(Duration::from_millis(200)),
         }
     }

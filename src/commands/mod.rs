@@ -12,8 +12,11 @@ mod logs;
 mod man;
 mod place;
 mod resolve;
+mod resume;
+mod retry;
 mod run;
 mod status;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,9 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Status(args) => status::status(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Abort(args) => abort::abort(&args),
+        Command::Wait(args) => wait::wait(&args),
+        Command::Resume(args) => resume::resume(&args),
+        Command::Retry(args) => retry::retry(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Land(args) => land::land(&args),
         Command::List(args) => list::list(&args),

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::engine::{Context, Engine, WantedOutput};
 use crate::error::{Failure, exit};
-use crate::git::{Config, Repository};
+use crate::git::{Config, ConfigGuard, Repository};
 use crate::run::{Event, Run, RunId, TaskName};
 use crate::store::{self, Holder, Journal, Layout, Loaded, Lock};
 use crate::ui::{Format, Settings, Supervisor, Ui, Verbosity};
@@ -98,7 +98,7 @@ impl Place {
         Err(Failure::new(exit::REFUSED, format!("run {} was interrupted", run.spec.id))
             .safe("All branches, worktrees and logs are kept.")
             .hint("see what is there: git parallel status")
-            .hint("end it, keeping its work: git parallel abort")
+            .hint("to go on with it: git parallel resume; to end it, keeping its work: git parallel abort")
             .into())
     }
 
@@ -127,7 +127,8 @@ impl Place {
         };
         let ui = Ui::new(settings, move |task: &TaskName| logs.log(task).into());
         let disposable = self.disposable();
-        let context = Context::new(self.repo, run.spec.clone(), dir, disposable);
+        let guard = ConfigGuard::pin(&self.repo, &self.config);
+        let context = Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard);
         Engine::new(context, run, journal, ui, wanted).drive(first)
     }
 }

@@ -1,5 +1,6 @@
 //! `git parallel run`.
 
+use std::ffi::OsStr;
 use std::io::{BufReader, IsTerminal};
 
 use anyhow::{Context as _, Result};
@@ -14,7 +15,7 @@ use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
 use crate::run::{Leftovers, Run, RunId, RunSpec};
-use crate::store::{self, Holder, Loaded, Lock, Tail};
+use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
 
 /// Starts a run and sees it through.
@@ -53,10 +54,31 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     lock.describe(&Holder::this_process("run", Some(id.clone()), tasks, jobs))?;
     let spec: RunSpec = draft.into_spec(id, now);
     dir.write_spec(&spec)?;
+    if args.detach {
+        return detach(&place, lock, &spec.id, &dir);
+    }
     let loaded = Loaded { run: Run::new(spec), dir, tail: Tail::default() };
     let run = place.drive(loaded, settings, Vec::new())?;
     drop(lock);
     Ok(run.exit_code())
+}
+
+/// Leaves the run to a supervisor in the background, and waits until that has taken it.
+fn detach(place: &Place, lock: Lock, id: &RunId, dir: &RunDir) -> Result<u8> {
+    let log = dir.supervisor_log();
+    let file = store::create_private(&log).with_context(|| format!("cannot create {}", log.display()))?;
+    drop(lock);
+    crate::sys::run_in_background(&["resume", "--", &id.0].map(OsStr::new), &file)
+        .context("cannot start the supervisor")?;
+    if super::follow::until_taken(place, id)? {
+        print(&format!("{id}\n"))?;
+        return Ok(exit::OK);
+    }
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    Err(Failure::new(exit::FAILURE, format!("the supervisor of run {id} did not start\n{}", said.trim_end()))
+        .safe("No agent was started.")
+        .hint("try again in the foreground: git parallel resume")
+        .into())
 }
 
 fn verbosity(args: &RunArgs) -> Verbosity {
@@ -99,6 +121,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         land: !args.no_land,
         keep: args.keep,
         leftovers,
+        retries: args.retries.unwrap_or(configured.retries),
         timeout_ms: timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
     })
 }
@@ -116,6 +139,7 @@ struct Configured {
     prefix: String,
     leftovers: Leftovers,
     timeout: Option<std::time::Duration>,
+    retries: u32,
 }
 
 impl Configured {
@@ -141,8 +165,15 @@ impl Configured {
                 Some(plan::parse_duration(&text).map_err(|why| bad("parallel.timeout", &text, &why))?)
             }
         };
+        let retries = match config.int("parallel.retries")? {
+            None => 0,
+            Some(n) => u32::try_from(n)
+                .ok()
+                .filter(|n| *n <= 100)
+                .ok_or_else(|| bad("parallel.retries", &n.to_string(), "it must be 0 to 100"))?,
+        };
         let prefix = text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned());
-        Ok(Configured { jobs, prefix, leftovers, timeout })
+        Ok(Configured { jobs, prefix, leftovers, timeout, retries })
     }
 }
 

@@ -1,34 +1,79 @@
 //! `git parallel status`.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use console::Term;
 use jiff::Timestamp;
 
 use super::place::Place;
 use super::print;
 use crate::cli::StatusArgs;
 use crate::error::exit;
-use crate::run::TaskName;
-use crate::ui::{self, Settings, Verbosity};
+use crate::run::{RunId, TaskName};
+use crate::store::{self, Loaded};
+use crate::sys::Growth;
+use crate::ui::{self, Settings, Supervisor, Verbosity};
 
 /// Tells where a run stands.
 pub fn status(args: &StatusArgs) -> Result<u8> {
     let place = Place::open()?;
-    // The supervisor is looked for first: one that ends in between has written its last word by then.
-    let ids = crate::store::list(&place.layout)?;
-    let latest = args.run.as_deref().or_else(|| ids.last().map(|id| id.0.as_str()));
-    let supervisor = match latest {
-        Some(id) => place.supervisor(&crate::run::RunId(id.to_owned()))?,
-        None => None,
-    };
-    let loaded = place.load(latest)?;
+    if args.watch {
+        return watch(&place, args);
+    }
+    let (supervisor, loaded) = look(&place, args)?;
     let logs = |task: &TaskName| loaded.dir.log(task).into();
-    let supervisor = supervisor.unwrap_or_default();
     if args.json {
-        let status = ui::status_json(&loaded.run, supervisor, &logs);
-        print(&format!("{status:#}\n"))?;
+        print(&format!("{:#}\n", ui::status_json(&loaded.run, supervisor, &logs)))?;
     } else {
-        let settings = Settings::detect(false, Verbosity::Normal);
-        print(&ui::status(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout))?;
+        print(&words(supervisor, &loaded))?;
     }
     Ok(exit::OK)
+}
+
+/// The supervisor is looked for first: one that ends in between has written its last word by then.
+fn look(place: &Place, args: &StatusArgs) -> Result<(Supervisor, Loaded)> {
+    let ids = store::list(&place.layout)?;
+    let id = args.run.clone().or_else(|| ids.last().map(|id| id.0.clone()));
+    let supervisor = match &id {
+        Some(id) => place.supervisor(&RunId(id.clone()))?,
+        None => None,
+    };
+    Ok((supervisor.unwrap_or_default(), place.load(id.as_deref())?))
+}
+
+fn words(supervisor: Supervisor, loaded: &Loaded) -> String {
+    let logs = |task: &TaskName| loaded.dir.log(task).into();
+    let settings = Settings::detect(false, Verbosity::Normal);
+    ui::status(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout)
+}
+
+/// Shows the state anew whenever the journal grows, and each second on a terminal, where the old one is
+/// overwritten.
+fn watch(place: &Place, args: &StatusArgs) -> Result<u8> {
+    let term = Term::stdout();
+    let is_terminal = console::user_attended();
+    let pause = Duration::from_secs(if is_terminal { 1 } else { 5 });
+    let mut shown: Option<String> = None;
+    loop {
+        let (supervisor, loaded) = look(place, args)?;
+        let growth = Growth::watch(&loaded.dir.journal());
+        let mut text = words(supervisor, &loaded);
+        if is_terminal {
+            // What does not fit would scroll away and could not be overwritten.
+            let rows = usize::from(term.size().0).saturating_sub(1).max(1);
+            text = text.lines().take(rows).map(|line| format!("{line}\n")).collect();
+            term.clear_last_lines(shown.as_deref().map_or(0, |old| old.lines().count()))?;
+        }
+        if is_terminal || shown.as_ref() != Some(&text) {
+            print(&text)?;
+        }
+        shown = Some(text);
+        if !supervisor.alive {
+            return Ok(exit::OK);
+        }
+        if !growth.is_ok_and(|growth| growth.wait(pause).is_ok()) {
+            std::thread::sleep(pause);
+        }
+    }
 }

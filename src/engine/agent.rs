@@ -3,6 +3,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -33,14 +34,21 @@ pub enum WantedOutput {
 pub(super) async fn supervise(
     context: Arc<Context>,
     task: Task,
-    stops: UnboundedReceiver<Stop>,
+    mut stops: UnboundedReceiver<shim::Request>,
     outbox: Outbox,
     wanted: WantedOutput,
 ) {
     let exit = match fate(&context, &task).await {
         Fate::Ended(exit) => exit,
-        Fate::Lives => adopt(&context, &task, stops).await,
-        Fate::New => start(&context, &task, stops, &outbox, wanted).await,
+        Fate::Lives => adopt(&context, &task, &mut stops).await,
+        Fate::New => start(&context, &task, &mut stops, &outbox, wanted).await,
+    };
+    // A shim that a dead supervisor had only just started may have been first.
+    let dir = context.dir.task(task.name());
+    let exit = if exit.not_started.is_some() && shim::is_alive(&dir).unwrap_or(false) {
+        adopt(&context, &task, &mut stops).await
+    } else {
+        exit
     };
     outbox.event(Event::AgentExited { task: task.name().clone(), exit });
 }
@@ -54,21 +62,25 @@ enum Fate {
 
 async fn fate(context: &Arc<Context>, task: &Task) -> Fate {
     let dir = context.dir.task(task.name());
-    let (attempt, known) = (task.attempt, task.pid.is_some());
-    let look = move || match shim::exit_record(&dir, attempt) {
-        Ok(Some(exit)) => Fate::Ended(exit),
-        _ if shim::is_alive(&dir).unwrap_or(false) => Fate::Lives,
-        // It was seen running, and now there is neither process nor record.
-        _ if known => Fate::Ended(Exit::default()),
-        _ => Fate::New,
-    };
-    tokio::task::spawn_blocking(look).await.unwrap_or(Fate::New)
+    let attempt = task.attempt;
+    if shim::is_alive(&dir).unwrap_or(false) {
+        return Fate::Lives;
+    }
+    if let Ok(Some(exit)) = shim::exit_record(&dir, attempt) {
+        return Fate::Ended(exit);
+    }
+    // It may have died between being started and being told of, so what its shim left counts, too.
+    if task.pid.is_none() && !shim::was_begun(&dir, attempt) {
+        return Fate::New;
+    }
+    let left_behind = shim::end_orphans(&dir, Duration::from_millis(GRACE_MS)).await;
+    Fate::Ended(Exit { left_behind, ..Exit::default() })
 }
 
 async fn start(
     context: &Context,
     task: &Task,
-    mut stops: UnboundedReceiver<Stop>,
+    stops: &mut UnboundedReceiver<shim::Request>,
     outbox: &Outbox,
     wanted: WantedOutput,
 ) -> Exit {
@@ -91,7 +103,7 @@ async fn start(
                 }
                 Progress::Exited(exit) => return exit,
             },
-            Some(stop) = stops.recv() => {
+            Some(shim::Request::Stop(stop)) = stops.recv() => {
                 // It fails only where the shim is gone already; its exit is on the way then.
                 let _ = shim.stop(stop);
             }
@@ -100,7 +112,7 @@ async fn start(
 }
 
 /// Waits for an agent that another supervisor started.
-async fn adopt(context: &Context, task: &Task, mut stops: UnboundedReceiver<Stop>) -> Exit {
+async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shim::Request>) -> Exit {
     let dir = context.dir.task(task.name());
     let attempt = task.attempt;
     let gone = {
@@ -111,10 +123,10 @@ async fn adopt(context: &Context, task: &Task, mut stops: UnboundedReceiver<Stop
     loop {
         tokio::select! {
             _ = &mut gone => break,
-            Some(stop) = stops.recv() => {
+            Some(request) = stops.recv() => {
                 // If it can't be reached it is about to end, or its record was tampered with; its lock
                 // tells which.
-                let _ = shim::request(&dir, shim::Request::Stop(stop));
+                let _ = shim::request(&dir, request);
             }
         }
     }

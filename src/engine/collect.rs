@@ -17,11 +17,28 @@ pub(super) fn collect(context: &Context, task: &Task) -> Event {
     let event =
         if task.state == TaskState::Finished { try_collect(context, task) } else { keep(context, task) };
     match event {
-        Ok(event) => event,
+        Ok(event) => with_warning(context, event),
         Err(e) if task.state == TaskState::Finished => {
             Event::Held { task: name, reason: format!("its work could not be looked at: {e:#}"), tip: None }
         }
         Err(e) => Event::Collected { task: name, work: Work::default(), note: Some(format!("{e:#}")) },
+    }
+}
+
+/// Adds to what was found that some agent changed settings that all worktrees share.
+fn with_warning(context: &Context, event: Event) -> Event {
+    let changed = context.guard.as_ref().map(|guard| guard.changed(&context.repo)).unwrap_or_default();
+    if changed.is_empty() {
+        return event;
+    }
+    let warning =
+        format!("the repository's {} was changed meanwhile; look at .git/config", changed.join(", "));
+    match event {
+        Event::Collected { task, work, note: None } => Event::Collected { task, work, note: Some(warning) },
+        Event::Collected { task, work, note: Some(note) } => {
+            Event::Collected { task, work, note: Some(format!("{note}; {warning}")) }
+        }
+        other => other,
     }
 }
 
@@ -35,7 +52,28 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
         Some(tip) => measure(context, &tip)?,
         None => Work::default(),
     };
-    Ok(Event::Collected { task: task.name().clone(), work, note: None })
+    // What can't be snapshotted is in the worktree all the same, and that stays.
+    let (snapshot, note) = match snapshot(context, task) {
+        Ok(snapshot) => (snapshot, None),
+        Err(e) => (None, Some(format!("its uncommitted files could not be pinned: {e:#}"))),
+    };
+    Ok(Event::Collected { task: task.name().clone(), work: Work { snapshot, ..work }, note })
+}
+
+/// Pins the uncommitted files of an agent that did not finish, without touching its index or its files.
+fn snapshot(context: &Context, task: &Task) -> Result<Option<Oid>> {
+    let path = task.spec.worktree.as_path();
+    let admin = git::worktree_at(&context.repo, path)?.map(|worktree| worktree.admin_dir);
+    let sight = admin.as_deref().map(|admin| git::inspect(path, admin));
+    if sight != Some(Sight::Ours) {
+        return Ok(None);
+    }
+    let message = format!("{}: uncommitted files of attempt {}\n", task.name(), task.attempt);
+    let snapshot = git::snapshot(path, &message)?;
+    if let Some(commit) = &snapshot {
+        pin(context, task, "leftovers", commit)?;
+    }
+    Ok(snapshot)
 }
 
 fn try_collect(context: &Context, task: &Task) -> Result<Event> {
@@ -84,9 +122,19 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
     Ok(Event::Collected { task: name, work, note: None })
 }
 
-/// Keeps a commit reachable under `refs/parallel`, whatever happens to its branch.
+/// Keeps a commit reachable under `refs/parallel`, whatever happens to its branch. What an earlier look or
+/// attempt pinned there stays reachable too.
 fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
     let pin = context.pin(task.name(), what);
+    match git::branch_tip(&context.repo, &pin)? {
+        Some(old) if old == *commit => return Ok(()),
+        Some(old) if !git::is_ancestor(&context.repo, &old, commit)? => {
+            let beside = context.pin(task.name(), &format!("{what}-{}", old.short()));
+            git::set_ref(&context.repo, &beside, &old, Expect::Any, "parallel: pin")
+                .context("cannot pin its commits")?;
+        }
+        _ => {}
+    }
     git::set_ref(&context.repo, &pin, commit, Expect::Any, "parallel: pin").context("cannot pin its commits")
 }
 
@@ -209,5 +257,6 @@ fn measure(context: &Context, tip: &Oid) -> Result<Work> {
         insertions: stat.insertions,
         deletions: stat.deletions,
         leftovers: 0,
+        snapshot: None,
     })
 }

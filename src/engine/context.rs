@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::git::Repository;
+use crate::git::{ConfigGuard, Repository};
 use crate::run::{RunSpec, Task, TaskName, Text};
 use crate::store::RunDir;
 
@@ -16,6 +16,8 @@ pub struct Context {
     pub dir: RunDir,
     /// Ignored files that may go with a worktree (`parallel.disposable`).
     pub disposable: Vec<String>,
+    /// What agents should not have changed in the shared configuration.
+    pub guard: Option<ConfigGuard>,
     /// Bounds how many workers wait for git or the disk at once.
     pub(super) workers: Semaphore,
 }
@@ -25,7 +27,13 @@ impl Context {
     pub fn new(repo: Repository, spec: RunSpec, dir: RunDir, disposable: Vec<String>) -> Self {
         // More than this only makes the disk seek; landings must not queue behind a hundred checkouts.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Context { repo, spec, dir, disposable, workers: Semaphore::new(4 * cores) }
+        Context { repo, spec, dir, disposable, guard: None, workers: Semaphore::new(4 * cores) }
+    }
+
+    /// Watches over the shared configuration while agents run.
+    #[must_use]
+    pub fn guarded_by(self, guard: ConfigGuard) -> Self {
+        Context { guard: Some(guard), ..self }
     }
 
     /// The directory that holds the run's worktrees.

@@ -55,7 +55,7 @@ pub(super) fn listen(path: &Path, outbox: Outbox) -> io::Result<Control> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o600))?;
+    crate::sys::make_fifo(path)?;
     let reader = pipe::OpenOptions::new().open_receiver(path)?;
     let writer = pipe::OpenOptions::new().open_sender(path)?;
     tokio::spawn(async move {

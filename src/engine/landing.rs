@@ -34,13 +34,14 @@ fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
         Merged::Refused(why) => return Ok(held(task, why)),
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
-    let pin = candidate_pin(context);
+    let pin = candidate_pin(context, task);
     git::set_ref(repo, &pin, &commit, Expect::Any, "parallel: candidate")?;
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how } })
 }
 
-fn candidate_pin(context: &Context) -> Text {
-    format!("refs/parallel/{}/candidate", context.spec.id).into()
+/// Among the task's other pins: a ref of the run's own could collide with a task's name.
+fn candidate_pin(context: &Context, task: &Task) -> Text {
+    context.pin(task.name(), "candidate")
 }
 
 /// Names, for each path that collides, the task whose landing last changed it.
@@ -59,7 +60,13 @@ fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict
 
 /// Moves the target to the candidate.
 pub(super) fn publish(context: &Context, task: &Task) -> Event {
-    try_publish(context, task).unwrap_or_else(|e| held(task, format!("it could not be landed: {e:#}")))
+    try_publish(context, task).unwrap_or_else(|e| match &task.landing {
+        // It failed after the target had moved: it is landed, and what is left is mended at the next start.
+        Some(landing) if is_published(context, landing).unwrap_or(false) => {
+            Event::Landed { task: task.name().clone(), landing: landing.clone() }
+        }
+        _ => held(task, format!("it could not be landed: {e:#}")),
+    })
 }
 
 fn try_publish(context: &Context, task: &Task) -> Result<Event> {
@@ -67,19 +74,30 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
     let landing = task.landing.clone().context("there is no candidate")?;
     let name = task.name().clone();
     // After a crash the target may have moved already: then this is done.
-    if is_published(context, &landing)? {
-        return Ok(Event::Landed { task: name, landing });
-    }
-    let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
-    let event = match git::publish(repo, &target, &landing.onto, &landing.commit, &message)? {
-        Published::Done { .. } => {
-            let _ = git::delete_ref(repo, &candidate_pin(context), &landing.commit);
-            Event::Landed { task: name, landing }
-        }
-        Published::Moved(tip) => Event::TargetMoved { task: name, tip },
-        Published::Refused { reason, .. } => held(task, reason),
+    let published = if is_published(context, &landing)? {
+        Published::Done { updated_worktree: None }
+    } else {
+        let since = std::time::SystemTime::from(context.spec.started_at);
+        git::make_durable(repo, &landing.commit, &landing.onto, since)?;
+        let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
+        git::publish(repo, &target, &landing.onto, &landing.commit, &message)?
     };
-    Ok(event)
+    // The target holds the candidate now, or nobody wants it any more: another one will be made.
+    let _ = git::delete_ref(repo, &candidate_pin(context, task), &landing.commit);
+    Ok(match published {
+        Published::Done { .. } => Event::Landed { task: name, landing },
+        Published::Moved(tip) => Event::TargetMoved { task: name, tip },
+        Published::Refused { reason, paths } if paths.is_empty() => held(task, reason),
+        Published::Refused { reason, paths } => held(task, format!("{reason}: {}", name_some(&paths))),
+    })
+}
+
+fn name_some(paths: &[Text]) -> String {
+    let named: Vec<String> = paths.iter().take(3).map(Text::to_string).collect();
+    match paths.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 fn is_published(context: &Context, landing: &Landing) -> Result<bool> {

@@ -15,6 +15,7 @@ pub mod control;
 mod landing;
 pub mod preflight;
 mod prepare;
+mod recover;
 mod signals;
 
 use std::collections::HashMap;
@@ -33,6 +34,7 @@ pub use context::Context;
 
 use crate::error::{Failure, exit};
 use crate::run::{Action, Event, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, decide};
+use crate::shim;
 use crate::store::Journal;
 use crate::ui::Ui;
 use control::Request;
@@ -43,6 +45,8 @@ enum Message {
     Event(Event),
     Request(Request),
     Signal(StopCause),
+    /// Ctrl-Z.
+    Suspend,
 }
 
 /// Where workers send what they have to say.
@@ -68,7 +72,7 @@ pub struct Engine {
     outbox: Outbox,
     inbox: UnboundedReceiver<Message>,
     output: Receiver<(TaskName, Vec<u8>)>,
-    agents: HashMap<TaskName, UnboundedSender<Stop>>,
+    agents: HashMap<TaskName, UnboundedSender<shim::Request>>,
     wanted: WantedOutput,
     broken: Option<anyhow::Error>,
 }
@@ -117,6 +121,11 @@ impl Engine {
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
         let control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
+        if !self.is_new() {
+            for line in recover::recover(&self.context, &self.run)? {
+                self.ui.note(&line);
+            }
+        }
         self.record(Event::RunStarted { pid: std::process::id() });
         for event in first {
             self.request(event);
@@ -139,6 +148,11 @@ impl Engine {
             Some(error) => Err(self.give_up(error).await),
             None => Ok(()),
         }
+    }
+
+    /// Whether this is the run's first supervisor.
+    fn is_new(&self) -> bool {
+        self.run.started == 0
     }
 
     /// Handles a message and all that have come since, so that one sync of the journal serves them all.
@@ -169,11 +183,31 @@ impl Engine {
                     self.request(Event::LandRequested { task });
                 }
             }
+            Message::Suspend => self.suspend(),
             Message::Signal(cause) => {
                 let event = signals::respond(&self.run, cause);
                 self.announce_stop(&event);
                 self.request(event);
             }
+        }
+    }
+
+    /// Ctrl-Z: agents stop too, and their time limits; everything goes on when we do.
+    fn suspend(&mut self) {
+        self.tell_agents(shim::Request::Suspend);
+        self.ui.suspend();
+        // The workers that pass the request on are part of this very thread, so it goes there directly.
+        if let Err(e) = crate::sys::stop_myself() {
+            self.ui.note(&format!("cannot stop: {e}"));
+        }
+        self.tell_agents(shim::Request::Resume);
+        self.ui.restore(&self.run, Timestamp::now());
+    }
+
+    fn tell_agents(&self, request: shim::Request) {
+        for task in self.agents.keys() {
+            // One that can't be reached is about to end.
+            let _ = shim::request(&self.context.dir.task(task), request);
         }
     }
 
@@ -234,7 +268,7 @@ impl Engine {
                 Action::Step { task, step } => self.send_worker(&task, &step),
                 Action::Stop { task, stop } => {
                     if let Some(agent) = self.agents.get(&task) {
-                        let _ = agent.send(stop);
+                        let _ = agent.send(shim::Request::Stop(stop));
                     }
                 }
                 Action::Finish => {}
@@ -285,13 +319,13 @@ impl Engine {
     async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.ui.note("the record of the run can't be written; stopping its agents");
         for agent in self.agents.values() {
-            let _ = agent.send(Stop::Term);
+            let _ = agent.send(shim::Request::Stop(Stop::Term));
         }
         while !self.agents.is_empty() {
             match self.inbox.recv().await {
                 Some(Message::Event(Event::AgentExited { task, .. })) => drop(self.agents.remove(&task)),
                 Some(Message::Signal(_)) => {
-                    self.agents.values().for_each(|agent| drop(agent.send(Stop::Kill)));
+                    self.agents.values().for_each(|agent| drop(agent.send(shim::Request::Stop(Stop::Kill))));
                 }
                 Some(_) => {}
                 None => break,

@@ -45,6 +45,8 @@ pub struct Ask {
     pub leftovers: Leftovers,
     /// See [`RunSpec::timeout_ms`].
     pub timeout_ms: Option<u64>,
+    /// See [`RunSpec::retries`].
+    pub retries: u32,
 }
 
 /// What to do when a branch or worktree is there already.
@@ -125,6 +127,7 @@ impl Draft {
             keep: self.ask.keep,
             leftovers: self.ask.leftovers,
             timeout_ms: self.ask.timeout_ms,
+            retries: self.ask.retries,
             tasks: self.tasks,
         }
     }

@@ -3,8 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use crate::git::Expect;
-use crate::git::{self, NewBranch};
+use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
 /// Makes branch and worktree, or says why they can't be made.
@@ -16,6 +15,13 @@ pub(super) fn prepare(context: &Context, task: &Task) -> Event {
     }
 }
 
+/// What the agent will find.
+struct Place {
+    base: Oid,
+    worktree_created: bool,
+    note: Option<String>,
+}
+
 fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     let spec = &task.spec;
     let record = context.dir.create_task(&spec.name).context("cannot create the task's record")?;
@@ -24,37 +30,74 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
         crate::store::write_atomically(&path, prompt.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    let again = task.attempt > 0;
+    let place = match (again, task.fresh) {
+        (true, false) => as_it_is(context, task)?,
+        (true, true) => start_over(context, task)?,
+        (false, _) => make(context, task)?,
+    };
+    Ok(Event::Prepared {
+        task: spec.name.clone(),
+        base: place.base,
+        branch_created: !spec.reuse,
+        worktree_created: place.worktree_created,
+        note: place.note,
+    })
+}
+
+/// The first attempt: from the base, on a new branch unless an old one was asked for.
+fn make(context: &Context, task: &Task) -> Result<Place> {
     let base = start_point(context, task)?;
-    if spec.reuse_worktree {
-        let task = spec.name.clone();
-        return Ok(Event::Prepared {
-            task,
-            base,
-            branch_created: false,
-            worktree_created: false,
-            note: None,
-        });
+    if task.spec.reuse_worktree {
+        return Ok(Place { base, worktree_created: false, note: None });
+    }
+    let note = add_worktree(context, task, &base)?;
+    Ok(Place { base, worktree_created: true, note })
+}
+
+/// A further attempt goes on where the last one ended.
+fn as_it_is(context: &Context, task: &Task) -> Result<Place> {
+    let base = task.base.clone().unwrap_or_else(|| context.spec.base.clone());
+    let path = task.spec.worktree.as_path();
+    let present = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
+    let note = if present { None } else { add_worktree(context, task, &base)? };
+    Ok(Place { base, worktree_created: task.worktree_created || !present, note })
+}
+
+/// A further attempt from the base: what the last one made is pinned, then taken away.
+fn start_over(context: &Context, task: &Task) -> Result<Place> {
+    let (spec, base) = (&task.spec, context.spec.base.clone());
+    let path = spec.worktree.as_path();
+    if git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present()) {
+        if let Some(reason) = git::why_never(&context.repo, path)? {
+            anyhow::bail!("{} can't be made anew: {reason}", path.display());
+        }
+        git::remove(&context.repo, path)?;
     }
     let branch = spec.branch_ref();
-    let exists = git::branch_tip(&context.repo, &branch)?.is_some();
-    let new_branch = if exists { NewBranch::Existing } else { NewBranch::Create };
-    let path = spec.worktree.as_path();
+    if let Some(tip) = git::branch_tip(&context.repo, &branch)? {
+        let pin = context.pin(&spec.name, &format!("attempt-{}", task.attempt));
+        git::set_ref(&context.repo, &pin, &tip, Expect::Any, "parallel: pin before starting over")?;
+        git::set_ref(&context.repo, &branch, &base, Expect::Is(&tip), "parallel: start over")?;
+    }
+    let note = add_worktree(context, task, &base)?;
+    Ok(Place { base, worktree_created: true, note })
+}
+
+fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<String>> {
+    let path = task.spec.worktree.as_path();
+    let branch = task.spec.branch_ref();
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
-    // After a crash the worktree may be there already: then only its files are made again.
-    let registered = exists && is_registered(context, task);
-    if !registered {
-        git::add(&context.repo, path, &branch, &base, new_branch)?;
+    let exists = git::branch_tip(&context.repo, &branch)?.is_some();
+    // After a crash it may be there already, and only its files are to be written again.
+    let there = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
+    if !(exists && there) {
+        let new = if exists { NewBranch::Existing } else { NewBranch::Create };
+        git::add(&context.repo, path, &branch, base, new)?;
     }
-    let note = git::checkout(&context.repo, path)?;
-    Ok(Event::Prepared {
-        task: spec.name.clone(),
-        base,
-        branch_created: !spec.reuse,
-        worktree_created: true,
-        note,
-    })
+    git::checkout(&context.repo, path)
 }
 
 /// The commit that the branch starts from. An existing branch that is used as it is keeps its tip; one
@@ -62,28 +105,19 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
 fn start_point(context: &Context, task: &Task) -> Result<Oid> {
     let spec = &task.spec;
     let branch = spec.branch_ref();
+    let tip = git::branch_tip(&context.repo, &branch)?;
     if spec.reuse {
-        return git::branch_tip(&context.repo, &branch)?
-            .with_context(|| format!("branch '{}' is gone", spec.branch));
+        return tip.with_context(|| format!("branch '{}' is gone", spec.branch));
     }
     let base = context.spec.base.clone();
     if let Some(old) = &spec.overwrite {
         let pin = context.pin(&spec.name, "overwritten");
         git::set_ref(&context.repo, &pin, old, Expect::Any, "parallel: pin before overwriting")?;
-        let tip = git::branch_tip(&context.repo, &branch)?;
         if tip.as_ref() == Some(old) {
-            let expected = Expect::Is(old);
-            git::set_ref(&context.repo, &branch, &base, expected, "parallel: start anew")?;
+            git::set_ref(&context.repo, &branch, &base, Expect::Is(old), "parallel: start anew")?;
         } else if tip.as_ref() != Some(&base) {
             anyhow::bail!("branch '{}' moved since the run was planned", spec.branch);
         }
     }
     Ok(base)
-}
-
-fn is_registered(context: &Context, task: &Task) -> bool {
-    let path = task.spec.worktree.as_path();
-    git::worktrees(&context.repo).is_ok_and(|all| {
-        all.iter().any(|w| w.path.as_deref() == Some(path) && w.branch() == Some(&task.spec.branch_ref()))
-    })
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, TERM and hang-up.
+//! Ctrl-C, TERM, hang-up and Ctrl-Z.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,6 +12,13 @@ pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
         (SignalKind::terminate(), StopCause::Terminate),
         (SignalKind::hangup(), StopCause::HangUp),
     ];
+    let mut stops = signal(SignalKind::from_raw(crate::sys::Signal::TSTP.as_raw()))?;
+    let messages = outbox.messages.clone();
+    tokio::spawn(async move {
+        while stops.recv().await.is_some() {
+            let _ = messages.send(Message::Suspend);
+        }
+    });
     for (kind, cause) in kinds {
         let mut stream = signal(kind)?;
         let outbox = outbox.clone();

@@ -82,6 +82,7 @@ pub struct Git {
     stdin_file: Option<File>,
     users_repository: bool,
     retry_locks: bool,
+    unpinned: bool,
 }
 
 /// What a call of git came to.
@@ -187,6 +188,13 @@ impl Git {
         self
     }
 
+    /// Without the settings that [`super::ConfigGuard`] has pinned.
+    #[must_use]
+    pub(super) fn unpinned(mut self) -> Self {
+        self.unpinned = true;
+        self
+    }
+
     /// Keeps it from taking locks for things it could do by the way, such as refreshing the index.
     #[must_use]
     pub fn read_only(self) -> Self {
@@ -277,6 +285,11 @@ impl Git {
         }
         for setting in CONFIG {
             command.args(["-c", setting]);
+        }
+        if !self.unpinned && !self.users_repository {
+            for setting in super::guard::pinned() {
+                command.arg("-c").arg(setting.as_os_str());
+            }
         }
         command.args(&self.args).process_group(0);
         command

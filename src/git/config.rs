@@ -17,7 +17,15 @@ impl Config {
     /// # Errors
     /// git's own message if a configuration file is corrupt.
     pub fn load(repo: &Repository) -> Result<Config> {
-        let git = Git::new().git_dir(&repo.git_dir);
+        Config::list(Git::new().git_dir(&repo.git_dir))
+    }
+
+    /// As [`Config::load`], without what [`super::ConfigGuard`] has pinned.
+    pub(super) fn load_unpinned(repo: &Repository) -> Result<Config> {
+        Config::list(Git::new().unpinned().git_dir(&repo.git_dir))
+    }
+
+    fn list(git: Git) -> Result<Config> {
         Ok(parse(&git.args(["config", "--list", "-z"]).ok()?))
     }
 

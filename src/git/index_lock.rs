@@ -7,16 +7,17 @@
 //! place of `index` in one step at the very end.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Git;
 use super::command::LOCK_PATIENCE;
 use super::refs::parse_oid;
+use super::{Git, Repository};
 use crate::run::{Oid, Text};
 
 /// The first line of our `index.lock`.
@@ -96,14 +97,13 @@ impl IndexLock {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        // The one who was at work may have gone on while we waited, or may have come to its end.
-        content.clear();
-        file = match File::options().read(true).append(true).open(&path) {
-            Ok(again) if same_file(&again, &file)? => file,
+        // Whoever was at work may have gone on while we waited, or have come to the end of it.
+        match File::open(&path) {
+            Ok(again) if same_file(&again, &file)? => {}
             _ => return Ok(None),
-        };
-        std::io::Seek::rewind(&mut file).with_context(cannot)?;
-        file.read_to_end(&mut content).with_context(cannot)?;
+        }
+        content.clear();
+        file.rewind().and_then(|()| file.read_to_end(&mut content)).with_context(cannot)?;
         let (top, admin_dir, moving) = (top.to_owned(), admin_dir.to_owned(), content.ends_with(MOVING));
         Ok(Some(IndexLock { note, top, admin_dir, file, moving, keep: false }))
     }
@@ -115,8 +115,34 @@ impl IndexLock {
 
     /// git in the worktree, for what does not concern the index.
     pub(super) fn plain_git(&self) -> Result<Git> {
-        let held = self.file.try_clone().context("cannot share the lock of the index")?;
-        Ok(Git::new().work_tree(&self.top, &self.admin_dir).holding(held))
+        self.held_by(Git::new().work_tree(&self.top, &self.admin_dir))
+    }
+
+    /// A call of git that counts as being at work under this lock.
+    pub(super) fn held_by(&self, git: Git) -> Result<Git> {
+        Ok(git.holding(self.file.try_clone().context("cannot share the lock of the index")?))
+    }
+
+    /// Removes what a killed `git update-ref` of ours leaves: the locks of the target and of this HEAD. To
+    /// be called on an adopted lock. Those of somebody else are held for an instant only, or are older.
+    pub(super) fn clear_ref_locks(&self, repo: &Repository) -> Result<()> {
+        let begun = self.file.metadata().and_then(|meta| meta.modified()).context("cannot read the lock")?;
+        let mut target = repo.common_dir.join(self.note.target.as_path()).into_os_string();
+        target.push(".lock");
+        let stale = |path: &PathBuf| {
+            let meta = path.symlink_metadata().ok()?;
+            meta.modified().is_ok_and(|time| time >= begun).then_some((meta.ino(), meta.dev()))
+        };
+        let suspects =
+            [PathBuf::from(target), self.admin_dir.join("HEAD.lock"), repo.common_dir.join("HEAD.lock")];
+        let suspects = suspects.map(|path| (stale(&path), path));
+        if suspects.iter().any(|(seen, _)| seen.is_some()) {
+            thread::sleep(LOCK_PATIENCE);
+        }
+        for (_, path) in suspects.iter().filter(|(seen, path)| seen.is_some() && stale(path) == *seen) {
+            remove_file(path)?;
+        }
+        Ok(())
     }
 
     /// Starts the new index from what the index is now. It gets the same time stamp: by that, git tells
@@ -160,7 +186,7 @@ impl IndexLock {
     }
 
     /// Leaves lock and new index where they are, for `recover` to try again.
-    pub(super) fn leave_behind(mut self) {
+    pub(super) fn leave_behind(&mut self) {
         self.keep = true;
     }
 
@@ -193,7 +219,6 @@ fn parse_note(content: &[u8]) -> Option<Note> {
 }
 
 fn same_file(one: &File, other: &File) -> Result<bool> {
-    use std::os::unix::fs::MetadataExt;
     let (one, other) = (one.metadata()?, other.metadata()?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }

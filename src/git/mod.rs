@@ -7,6 +7,8 @@
 
 mod command;
 mod config;
+mod durable;
+mod guard;
 mod here;
 mod identity;
 mod index_lock;
@@ -17,30 +19,35 @@ mod recover;
 mod refs;
 mod removal;
 mod repository;
+mod snapshot;
+mod stale_locks;
 mod status;
 #[cfg(test)]
 mod testing;
 mod tree;
 mod worktree;
 
-pub use command::{Git, GitError, LOCAL_ENV_VARS, Output};
+pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
+pub use durable::make_durable;
+pub use guard::ConfigGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
-pub use merge::{Merged, Stat, changed_paths, diff_stat, merge, merge_message};
+pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
 pub use publish::{Published, publish};
-pub use recover::{Recovered, recover};
+pub use recover::recover;
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
-    is_ancestor, is_symbolic, list, merge_bases, resolve, set_ref,
+    is_ancestor, list, merge_bases, resolve, set_ref,
 };
-pub use removal::{prune_parents, remove, why_kept, why_never};
+pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
+pub use snapshot::snapshot;
+pub use stale_locks::{clear_own_index_lock, clear_stale_locks};
 pub use status::{
-    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, ignored, index_locked,
-    operation_in_progress,
+    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
 };
-pub use tree::{TreeSize, tree_has, tree_size};
+pub use tree::{tree_has, tree_size};
 pub use worktree::{
     NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees,
 };

@@ -17,6 +17,8 @@
 //! | 6. `index.lock` removed | all new | |
 //!
 //! HEAD is read again after 1 and after 3, since a `git switch` lets go of the index before it moves HEAD.
+//! What remains: a `git switch` *to* the target reads the tip before it takes the lock. If the target moves
+//! in just that instant, the landing shows as taken back in that index (nothing is lost: the commit has it).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use anyhow::{Context, Result, bail};
 
 use super::index_lock::{IndexLock, Note};
 use super::obstacles::Plan;
-use super::recover::restore;
+use super::recover::{Restored, restore};
 use super::refs::{Head, branch_tip, head, is_ancestor, is_symbolic};
 use super::status::operation_in_progress;
 use super::worktree::{Sight, Worktree, inspect, worktrees};
@@ -90,18 +92,38 @@ fn attempt(repo: &Repository, note: &Note, message: &str) -> Result<Option<Publi
     if let Some(rebasing) = all.iter().find(|worktree| is_rebasing(&worktree.admin_dir, &note.target)) {
         return Ok(Some(refused(format!("{} is being rebased in {}", note.target, place(rebasing)))));
     }
-    let mut holders = all.into_iter().filter(|worktree| worktree.head == Head::Branch(note.target.clone()));
+    let mut holders = all.iter().filter(|worktree| worktree.head == Head::Branch(note.target.clone()));
     match (holders.next(), holders.next()) {
-        (None, _) => {
-            let published = swap(repo, repo.git(), note, message)?;
-            Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
-        }
-        (Some(worktree), None) => in_worktree(repo, &worktree, note, message),
+        (None, _) => nowhere(repo, &all, note, message),
+        (Some(worktree), None) => in_worktree(repo, worktree, note, message),
         (Some(one), Some(other)) => {
-            let (one, other) = (place(&one), place(&other));
+            let (one, other) = (place(one), place(other));
             Ok(Some(refused(format!("{} is checked out twice, in {one} and in {other}", note.target))))
         }
     }
+}
+
+/// Moves a target that is checked out nowhere. A `git switch` to it may be under way: it has read the old
+/// tip, is writing the old files, and its HEAD would come to stand on the new tip, with the landing taken
+/// back in the index. So the worktrees that the user works in are locked meanwhile; only a lock that is
+/// held for so long that it must be something else (an editor with a commit message) is passed by.
+fn nowhere(repo: &Repository, all: &[Worktree], note: &Note, message: &str) -> Result<Option<Published>> {
+    let mut locks = Vec::new();
+    for worktree in all.iter().filter(|worktree| worktree.is_main || worktree.admin_dir == repo.git_dir) {
+        if let Ok(top) = usable(worktree) {
+            locks.extend(IndexLock::take(top, &worktree.admin_dir, note.clone())?);
+        }
+    }
+    let target = Head::Branch(note.target.clone());
+    if worktrees(repo)?.iter().any(|worktree| worktree.head == target) {
+        return Ok(None);
+    }
+    let git = match locks.first() {
+        Some(lock) => lock.held_by(repo.git())?,
+        None => repo.git(),
+    };
+    let published = swap(repo, git, note, message)?;
+    Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
 }
 
 /// The verdict where the target is not at its old tip any more.
@@ -156,7 +178,7 @@ fn in_worktree(
         return Ok(Some(refused));
     }
     if head(&worktree.admin_dir)? != worktree.head {
-        undo(lock, &plan)?;
+        undo(&mut lock, &plan)?;
         return Ok(None);
     }
     match swap(repo, lock.plain_git()?, note, message) {
@@ -164,7 +186,7 @@ fn in_worktree(
             lock.commit().context("the target has moved, but its checkout still has the old index")?;
             Ok(Some(Published::Done { updated_worktree: Some(top.to_owned()) }))
         }
-        other => undo(lock, &plan).and(other),
+        other => undo(&mut lock, &plan).and(other),
     }
 }
 
@@ -200,34 +222,44 @@ fn move_files(lock: &mut IndexLock, plan: &Plan) -> Result<Option<Published>> {
         return Ok(None);
     }
     let error = output.into_error("read-tree");
-    let restored = restore(lock, plan).with_context(|| error.to_string())?;
+    let restored = restore_or_leave(lock, plan).with_context(|| error.to_string())?;
     if restored.undone == 0 && restored.left.is_empty() {
         return Ok(Some(refused(error.words)));
     }
     let message = format!("cannot update the files in {}: {}", lock.top.display(), error.words);
-    let safe = match &restored.left[..] {
-        [] => "The target has not moved, and the files are as they were.".to_owned(),
-        left => format!("The target has not moved; not brought back were: {}", join(left)),
-    };
-    Err(Failure::new(exit::FAILURE, message).safe(safe).into())
+    Err(not_moved(message, &restored.left, &lock.top))
 }
 
 /// Brings the old files back, after the new ones were all written.
-fn undo(lock: IndexLock, plan: &Plan) -> Result<()> {
-    match restore(&lock, plan) {
-        Ok(restored) if restored.left.is_empty() => Ok(()),
-        Ok(restored) => {
-            bail!(
-                "the target has not moved; not brought back in {} were: {}",
-                lock.top.display(),
-                join(&restored.left)
-            )
-        }
-        Err(error) => {
-            lock.leave_behind();
-            Err(error)
-        }
+fn undo(lock: &mut IndexLock, plan: &Plan) -> Result<()> {
+    let restored = restore_or_leave(lock, plan)?;
+    if restored.left.is_empty() {
+        return Ok(());
     }
+    let message = format!("cannot bring back all files in {}", lock.top.display());
+    Err(not_moved(message, &restored.left, &lock.top))
+}
+
+fn restore_or_leave(lock: &mut IndexLock, plan: &Plan) -> Result<Restored> {
+    restore(lock, plan).inspect_err(|_| lock.leave_behind()).with_context(|| {
+        let top = lock.top.display();
+        format!(
+            "the files in {top} are half updated; the target has not moved, and the next run puts them right"
+        )
+    })
+}
+
+/// An error that says what is still safe, and how to get the rest back.
+fn not_moved(message: String, left: &[Text], top: &Path) -> anyhow::Error {
+    let failure = Failure::new(exit::FAILURE, message);
+    match left {
+        [] => failure.safe("The target has not moved, and the files are as they were."),
+        left => failure
+            .safe(format!("The target has not moved. These files are not as they were: {}", join(left)))
+            .hint(format!("look at them with: git -C {} diff", top.display()))
+            .hint("git restore FILE... brings them back"),
+    }
+    .into()
 }
 
 fn join(paths: &[Text]) -> String {
@@ -247,4 +279,4 @@ fn place(worktree: &Worktree) -> String {
 
 #[cfg(test)]
 #[path = "publish_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -5,17 +5,17 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::git::testing::{Sandbox, git_in};
 
-const MAIN: &str = "refs/heads/main";
+pub(in crate::git) const MAIN: &str = "refs/heads/main";
 
 /// `main` checked out in the main worktree, with some files, and a commit on top of it made aside.
-struct Case {
-    sandbox: Sandbox,
-    old: Oid,
-    new: Oid,
+pub(in crate::git) struct Case {
+    pub(in crate::git) sandbox: Sandbox,
+    pub(in crate::git) old: Oid,
+    pub(in crate::git) new: Oid,
 }
 
 impl Case {
-    fn new(script: &str) -> Self {
+    pub(in crate::git) fn new(script: &str) -> Self {
         let sandbox = Sandbox::new();
         for file in ["a", "b", "dir/x", "dir/y"] {
             sandbox.write(file, format!("{file}\n"));
@@ -57,7 +57,7 @@ impl Case {
         self.tidy();
     }
 
-    fn listing(&self) -> String {
+    pub(in crate::git) fn listing(&self) -> String {
         let mut find = std::process::Command::new("find");
         find.args([".", "-path", "./.git", "-prune", "-o", "-print"]).current_dir(&self.sandbox.repo);
         let listing = find.output().unwrap().stdout;
@@ -67,7 +67,7 @@ impl Case {
     }
 
     /// No lock and no half-made index stays behind, whatever happened.
-    fn tidy(&self) {
+    pub(in crate::git) fn tidy(&self) {
         let left: Vec<_> = fs::read_dir(self.sandbox.repo.join(".git")).unwrap().flatten().collect();
         let left: Vec<String> = left.iter().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         assert!(!left.iter().any(|n| n.ends_with(".lock") || n.starts_with("parallel")), "{left:?}");
@@ -226,7 +226,7 @@ fn a_held_index_lock_is_named_and_left() {
     let Published::Refused { reason, .. } = case.publish() else { panic!() };
     assert!(reason.contains("index.lock exists"), "{reason}");
     assert_eq!(fs::read(&lock).unwrap(), b"somebody's");
-    assert_eq!(recover_all(&case), []);
+    assert_eq!(crate::git::recover(&case.sandbox.repository()).unwrap(), []);
     assert_eq!(fs::read(&lock).unwrap(), b"somebody's");
     fs::remove_file(lock).unwrap();
     case.lands();
@@ -314,82 +314,42 @@ fn sparse_checkouts_stay_sparse() {
     assert!(!case.sandbox.repo.join("dir").exists());
 }
 
-fn recover_all(case: &Case) -> Vec<crate::git::Recovered> {
-    crate::git::recover(&case.sandbox.repository()).unwrap()
-}
-
-/// Leaves behind what a crash would after the given steps.
-fn crash(case: &Case, moving: bool, commands: &[&[&str]]) {
-    let repo = case.sandbox.repository();
-    let note = Note { target: MAIN.into(), old: case.old.clone(), new: case.new.clone() };
-    let mut lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
-    if moving {
-        lock.begin_moving().unwrap();
-    }
-    for args in commands {
-        lock.git().unwrap().args(*args).ok().unwrap();
-    }
-    lock.leave_behind();
+/// A filter that does something to the repository while the files are being written.
+fn meddle(case: &Case, command: &str) {
+    case.sandbox.git(&["config", "filter.meddle.smudge", &format!("{command} >/dev/null; cat")]);
+    fs::write(case.sandbox.repo.join(".git/info/attributes"), "a filter=meddle\nzz filter=meddle\n").unwrap();
 }
 
 #[test]
-fn a_crash_at_any_step_is_recovered() {
-    let script = "echo new >a; rm b; echo c >c; rm -r dir; echo file >dir; mkdir n; echo n >n/n";
-    let (old, new) = (|case: &Case| case.old.to_string(), |case: &Case| case.new.to_string());
-    // Before anything was touched, an edit that looks like the incoming one stays.
-    let case = Case::new(script);
-    case.sandbox.write("a", "new\n");
-    crash(&case, false, &[]);
-    assert!(!recover_all(&case)[0].completed);
-    assert_eq!(case.sandbox.status(), " M a");
-    case.tidy();
-    // After the files were written.
-    let case = Case::new(script);
+fn a_head_that_goes_away_meanwhile_takes_the_files_back() {
+    let case = Case::new("echo new >a; rm b; echo c >c; rm -r dir; echo file >dir");
+    case.sandbox.git(&["branch", "other"]);
     let before = case.listing();
-    crash(&case, true, &[&["read-tree", "-m", "-u", &old(&case), &new(&case)]]);
-    assert_ne!(case.listing(), before);
-    assert_eq!(recover_all(&case)[0].left, []);
+    meddle(&case, "git symbolic-ref HEAD refs/heads/other");
+    assert_eq!(case.publish(), Published::Done { updated_worktree: None });
     assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
-    assert_eq!(recover_all(&case), []);
-    case.tidy();
-    // After the target moved.
-    let case = Case::new(script);
-    let update = ["update-ref", MAIN, &new(&case), &old(&case)];
-    crash(&case, true, &[&["read-tree", "-m", "-u", &old(&case), &new(&case)], &update]);
-    assert!(recover_all(&case)[0].completed);
-    assert_eq!((case.sandbox.status(), case.sandbox.oid(MAIN)), (String::new(), case.new.clone()));
+    assert_eq!(case.sandbox.oid(MAIN), case.new);
     case.tidy();
 }
 
 #[test]
-fn a_crash_in_the_middle_of_a_file_is_recovered_and_later_edits_stay() {
-    let case = Case::new("echo new >a; echo long enough >b; rm dir/x; echo c >c; echo d >d; echo q >dir/y");
-    crash(&case, true, &[]);
-    fs::write(case.sandbox.repo.join(".git/parallel-index.lock"), "half").unwrap();
-    case.sandbox.write("a", "new\n");
-    case.sandbox.write("b", "long en");
-    fs::remove_file(case.sandbox.repo.join("dir/x")).unwrap();
-    case.sandbox.write("c", "");
-    case.sandbox.write("d", "somebody else's\n");
-    case.sandbox.write("dir/y", "edited since\n");
-    let recovered = recover_all(&case);
-    assert_eq!(recovered[0].left, ["d".into(), "dir/y".into()]);
-    assert_eq!(case.sandbox.status(), " M dir/y\n?? d");
-    assert_eq!(case.sandbox.read("dir/y"), "edited since\n");
+fn a_target_that_moves_meanwhile_takes_the_files_back() {
+    let case = Case::new("echo new >a; rm b; echo c >c");
+    let before = case.listing();
+    let other = case.sandbox.git(&["commit-tree", "-m", "other", "-p", "HEAD", "HEAD^{tree}"]);
+    meddle(&case, &format!("git update-ref refs/heads/main {other}"));
+    assert_eq!(case.publish(), Published::Moved(other.try_into().unwrap()));
+    assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
     case.tidy();
 }
 
 #[test]
-fn a_lock_whose_owner_lives_is_not_taken_over() {
-    let case = Case::new("echo new >a");
-    let repo = case.sandbox.repository();
-    let note = Note { target: MAIN.into(), old: case.old.clone(), new: case.new.clone() };
-    let lock = IndexLock::take(&case.sandbox.repo, &repo.common_dir, note).unwrap().unwrap();
-    let child = lock.git().unwrap().args(["-c", "alias.w=!sleep 1", "w"]);
-    let (begun, worker) = (std::time::Instant::now(), std::thread::spawn(move || child.ok()));
-    std::thread::sleep(Duration::from_millis(200));
-    lock.leave_behind();
-    assert_eq!(recover_all(&case).len(), 1);
-    assert!(begun.elapsed() > Duration::from_millis(800), "the lock is held by a child of the dead");
-    worker.join().unwrap().unwrap();
+fn an_edit_made_meanwhile_is_not_taken_back() {
+    let case = Case::new("echo new >b; echo c >c; echo z >zz");
+    case.sandbox.git(&["branch", "other"]);
+    meddle(&case, "echo edited >c; git symbolic-ref HEAD refs/heads/other");
+    publish(&case.sandbox.repository(), &MAIN.into(), &case.old, &case.new, "m").unwrap_err();
+    assert_eq!((case.sandbox.read("c"), case.sandbox.read("b")), ("edited\n".into(), "b\n".into()));
+    assert!(!case.sandbox.repo.join("zz").exists());
+    case.tidy();
 }

@@ -42,14 +42,28 @@ pub fn recover(repo: &Repository) -> Result<Vec<Recovered>> {
     let mut found = Vec::new();
     for worktree in worktrees(repo)? {
         let Some(top) = worktree.path.filter(|top| top.is_dir()) else { continue };
-        let Some(lock) = IndexLock::adopt(&top, &worktree.admin_dir)? else { continue };
-        let cut_off = format!("cannot finish what was cut off in {}", top.display());
-        found.push(recover_one(repo, lock, top).context(cut_off)?);
+        if let Some(lock) = IndexLock::adopt(&top, &worktree.admin_dir)? {
+            let cut_off = format!("cannot finish what was cut off in {}", top.display());
+            found.push(recover_one(repo, lock, top).context(cut_off)?);
+        }
+        sweep(&worktree.admin_dir);
     }
     Ok(found)
 }
 
-fn recover_one(repo: &Repository, lock: IndexLock, worktree: PathBuf) -> Result<Recovered> {
+/// Removes what is left of a lock that was never taken, or that a person deleted by hand.
+fn sweep(admin_dir: &Path) {
+    for entry in fs::read_dir(admin_dir).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(b"parallel-");
+        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // Harmless where it is, should it stay.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn recover_one(repo: &Repository, mut lock: IndexLock, worktree: PathBuf) -> Result<Recovered> {
+    lock.clear_ref_locks(repo)?;
     let tip = branch_tip(repo, &lock.note.target)?;
     let has_new = |tip| is_ancestor(repo, &lock.note.new, &tip);
     if lock.moving && tip.map(has_new).transpose()?.unwrap_or(false) {
@@ -114,8 +128,15 @@ pub(super) fn restore(lock: &IndexLock, plan: &Plan) -> Result<Restored> {
         }
     }
     if !stdin.is_empty() {
+        // On a failure it goes on with the next file; what it could not write still differs.
         let git = lock.git()?.args(["checkout-index", "-f", "-q", "-z", "--stdin"]).stdin(stdin);
-        git.ok().with_context(|| format!("cannot bring back the files in {}", lock.top.display()))?;
+        if git.output()?.code != Some(0) {
+            let differs = names(lock, &unstaged)?;
+            let still = plan.changes.iter().map(|change| &change.path).filter(|path| differs.contains(path));
+            restored.left = still.chain(&restored.left).cloned().collect();
+            restored.left.sort();
+            restored.left.dedup();
+        }
     }
     Ok(restored)
 }
@@ -131,8 +152,9 @@ fn of_our_making<'a>(lock: &IndexLock, changes: impl Iterator<Item = &'a Change>
     let mut ours = HashSet::new();
     if !files.is_empty() {
         let paths: Vec<&[u8]> = files.iter().map(|change| change.path.as_bstr().as_ref()).collect();
-        let hashed = lock.git()?.args(["hash-object", "--stdin-paths"]).stdin(paths.join(&b'\n')).ok()?;
-        let equal = files.iter().zip(hashed.split(|&byte| byte == b'\n'));
+        // Cut short if a filter fails: then the files after that are compared one by one below.
+        let hashed = lock.git()?.args(["hash-object", "--stdin-paths"]).stdin(paths.join(&b'\n')).output()?;
+        let equal = files.iter().zip(hashed.stdout.split(|&byte| byte == b'\n'));
         ours.extend(equal.filter(|(c, id)| c.new.as_bstr() == *id).map(|(c, _)| c.path.clone()));
     }
     for change in changes {
@@ -161,8 +183,8 @@ fn begins_like_new(lock: &IndexLock, change: &Change) -> Result<bool> {
     let git = lock.git()?.args(["cat-file", kind]);
     let mut name = format!("{}:", lock.note.new).into_bytes();
     name.extend_from_slice(change.path.as_bstr());
-    let incoming = git.arg(Text::from(name.as_slice()).as_os_str()).ok()?;
-    Ok(incoming.starts_with(&present))
+    let incoming = git.arg(Text::from(name.as_slice()).as_os_str()).output()?;
+    Ok(incoming.code == Some(0) && incoming.stdout.starts_with(&present))
 }
 
 fn is_there(top: &Path, path: &Text) -> bool {
@@ -186,3 +208,7 @@ fn remove_added(top: &Path, change: &Change) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;

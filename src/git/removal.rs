@@ -13,6 +13,9 @@ use super::status::{changes, ignored, operation_in_progress};
 use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
 use crate::run::Text;
 
+/// How the names of directories end that wait for their deletion.
+const TRASH: &str = ".trash";
+
 /// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
 /// ignored and matches `disposable` (see [`ignored`]).
 ///
@@ -34,12 +37,14 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
         }
     }
     let changes = changes(path)?;
-    let nested = changes.nested.into_iter().chain(populated_submodules(repo, path)?).collect();
+    let (submodules, hidden) = unseen(repo, path)?;
+    let nested = changes.nested.into_iter().chain(submodules).collect();
     Ok([
         ("unresolved conflicts", changes.unmerged),
         ("uncommitted changes", changes.tracked),
         ("untracked files", changes.untracked),
         ("a repository inside", nested),
+        ("files whose changes git was told not to see", hidden),
         ("ignored files", ignored(path, disposable)?),
     ]
     .into_iter()
@@ -90,6 +95,46 @@ pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
     delete_tree(&aside).with_context(|| format!("cannot delete {}", aside.display()))
 }
 
+/// Finishes a removal that a crash cut off: what was moved aside is deleted, and git forgets a worktree
+/// whose directory had gone aside. Best effort: what can't be removed is tried again at the next start.
+pub fn finish_removal(repo: &Repository, path: &Path) {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let prefix = format!(".{}.", short_name(name));
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let aside: Vec<PathBuf> = entries
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with(&prefix) && name.ends_with(TRASH)
+        })
+        .map(|entry| entry.path())
+        .filter(|aside| is_ours(repo, aside))
+        .collect();
+    if aside.is_empty() {
+        return;
+    }
+    if fs::symlink_metadata(path).is_err() {
+        let _guard = bookkeeping();
+        let _ = repo.git().args(["worktree", "remove", "--"]).arg(path).output();
+    }
+    for tree in aside {
+        let _ = delete_tree(&tree);
+    }
+}
+
+/// Whether a directory that was moved aside was a worktree of this repository: its `.git` file leads
+/// there, also when git has forgotten it already. An empty one was made to be renamed over.
+fn is_ours(repo: &Repository, aside: &Path) -> bool {
+    let meta = fs::symlink_metadata(aside);
+    if !meta.is_ok_and(|meta| meta.is_dir()) {
+        return false;
+    }
+    match super::admin_dir(aside) {
+        Ok(admin) => admin.parent() == Some(repo.common_dir.join("worktrees").as_path()),
+        // Deleting may have got as far as the `.git` file.
+        Err(_) => true,
+    }
+}
+
 /// Removes empty directories from `path`'s parent up to and including `stop_at`. Others stay.
 pub fn prune_parents(path: &Path, stop_at: &Path) {
     for parent in path.ancestors().skip(1).take_while(|parent| parent.starts_with(stop_at)) {
@@ -128,17 +173,24 @@ fn is_inside(path: &Path) -> bool {
     stands.filter_map(|dir| dir.canonicalize().ok()).any(|dir| dir.starts_with(&path))
 }
 
-/// Submodules that were checked out there: what lies in them is not this repository's to judge.
-fn populated_submodules(repo: &Repository, path: &Path) -> Result<Vec<Text>> {
+/// What `git status` does not tell: submodules that were checked out there, since what lies in them is
+/// not this repository's to judge, and files whose changes git was told not to see.
+fn unseen(repo: &Repository, path: &Path) -> Result<(Vec<Text>, Vec<Text>)> {
     let admin_dir = super::admin_dir(path)?;
     let git = super::Git::new().work_tree(path, &admin_dir).read_only();
-    let staged = git.args(["ls-files", "-z", "--stage"]).entries()?;
-    let links = staged.iter().filter_map(|entry| entry.as_bstr().strip_prefix(b"160000 "));
-    // `mode oid stage TAB path`; the oid has one length, but a path may hold anything
-    let paths = links.filter_map(|rest| rest.get(repo.hex_len + 3..).map(Text::from));
-    let populated =
-        |link: &Text| fs::read_dir(path.join(link.as_path())).is_ok_and(|mut d| d.next().is_some());
-    Ok(paths.filter(populated).collect())
+    let (mut submodules, mut hidden) = (Vec::new(), Vec::new());
+    // `letter mode oid stage TAB path`; a small letter says assume-unchanged, S skip-worktree.
+    for entry in git.args(["ls-files", "-z", "-v", "--stage"]).entries()? {
+        let entry: &[u8] = entry.as_bstr();
+        let Some(name) = entry.get(repo.hex_len + 12..).map(Text::from) else { continue };
+        let file = path.join(name.as_path());
+        if entry[2..].starts_with(b"160000") {
+            submodules.extend(fs::read_dir(file).is_ok_and(|mut dir| dir.next().is_some()).then_some(name));
+        } else if (entry[0] == b'S' || entry[0].is_ascii_lowercase()) && file.symlink_metadata().is_ok() {
+            hidden.push(name);
+        }
+    }
+    Ok((submodules, hidden))
 }
 
 /// Up to three names, and how many more there are.
@@ -150,13 +202,16 @@ fn name_some(paths: &[Text]) -> String {
     }
 }
 
+fn short_name(name: &std::ffi::OsStr) -> String {
+    name.to_string_lossy().chars().take(40).collect()
+}
+
 /// A free name beside `path`, on the same file system.
 fn aside(path: &Path) -> Result<PathBuf> {
     let parent = path.parent().with_context(|| format!("{} has no parent", path.display()))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name: String = name.chars().take(40).collect();
+    let name = short_name(path.file_name().unwrap_or_default());
     // A directory may be renamed over an empty one.
-    let builder = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".trash").tempdir_in(parent);
+    let builder = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(TRASH).tempdir_in(parent);
     Ok(builder.with_context(|| format!("cannot write in {}", parent.display()))?.keep())
 }
 
@@ -266,6 +321,18 @@ mod tests {
         }
         fs::remove_file(path.join(".git")).unwrap();
         assert!(kept(&sandbox, &path).unwrap().contains(".git file is gone"));
+    }
+
+    #[test]
+    fn changes_hidden_from_git_keep_it() {
+        for flag in ["--assume-unchanged", "--skip-worktree"] {
+            let sandbox = Sandbox::new();
+            let path = linked(&sandbox, "a");
+            git_in(&path, &["update-index", flag, "README"]);
+            fs::write(path.join("README"), "precious").unwrap();
+            let expected = "files whose changes git was told not to see: README";
+            assert_eq!(kept(&sandbox, &path).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -310,6 +310,22 @@ mod tests {
     }
 
     #[test]
+    fn added_from_a_linked_worktree_and_to_a_bare_repository() {
+        let sandbox = Sandbox::new();
+        let linked = add_one(&sandbox, "linked");
+        sandbox.git(&["clone", "-q", "--bare", ".", "../bare.git"]);
+        for (n, cwd) in [linked, sandbox.root().join("bare.git")].iter().enumerate() {
+            let (repo, path) = (Repository::discover(cwd).unwrap(), sandbox.root().join(format!("new{n}")));
+            add(&repo, &path, &"refs/heads/x".into(), &sandbox.oid("HEAD"), NewBranch::Create).unwrap();
+            checkout(&repo, &path).unwrap();
+            assert_eq!(git_in(&path, &["status", "--porcelain", "-b"]), "## x");
+            let all = worktrees(&repo).unwrap();
+            assert!(all.iter().any(|worktree| worktree.path.as_ref() == Some(&path)));
+            assert_eq!(all.iter().filter(|worktree| worktree.is_main).count(), usize::from(!repo.bare));
+        }
+    }
+
+    #[test]
     fn many_at_once() {
         let sandbox = Sandbox::new();
         std::thread::scope(|scope| {

@@ -6,7 +6,7 @@ mod name;
 mod template;
 
 pub use name::{Request, parse_requests};
-pub use template::{Placeholders, expand, mentions};
+pub use template::{expand, mentions};
 
 use std::time::Duration;
 

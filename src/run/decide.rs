@@ -61,7 +61,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
         return None;
     }
     let step = match task.state {
-        TaskState::Preparing if task.base.is_some() => Step::Start { attempt: task.attempt + 1 },
+        TaskState::Preparing if task.prepared => Step::Start { attempt: task.attempt + 1 },
         TaskState::Preparing => Step::Prepare { slot: task.slot },
         TaskState::Running => Step::Start { attempt: task.attempt },
         TaskState::Finished | TaskState::Failed | TaskState::TimedOut | TaskState::Aborted
@@ -93,12 +93,9 @@ fn merge(run: &Run) -> Option<Action> {
 
 /// Queued tasks start in their order while there are free slots.
 fn prepare(run: &Run) -> Vec<Action> {
-    if run.stop.is_some() {
-        return Vec::new();
-    }
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
     let free = (0..run.spec.jobs).filter(|slot| !taken.contains(slot));
-    let queued = run.tasks.iter().filter(|t| t.state == TaskState::Queued);
+    let queued = run.tasks.iter().filter(|t| t.state == TaskState::Queued || run.will_retry(t));
     queued
         .zip(free)
         .map(|(task, slot)| Action::Step { task: task.name().clone(), step: Step::Prepare { slot } })

@@ -150,6 +150,13 @@ pub enum Event {
         /// The task.
         task: TaskName,
     },
+    /// The user asked to run a task again.
+    RetryRequested {
+        /// The task.
+        task: TaskName,
+        /// From the base, not from the branch as it is.
+        fresh: bool,
+    },
     /// Worktree and branch were removed, or kept for a reason.
     CleanedUp {
         /// The task.
@@ -192,6 +199,7 @@ impl Event {
             | Event::Landed { task, .. }
             | Event::Conflicted { task, .. }
             | Event::LandRequested { task }
+            | Event::RetryRequested { task, .. }
             | Event::CleanedUp { task, .. } => Some(task),
             Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => None,
         }

@@ -53,6 +53,7 @@ impl Run {
         match event {
             Event::RunStarted { .. } => {
                 self.finished_at = None;
+                self.started += 1;
                 for task in &mut self.tasks {
                     task.working = false;
                     task.stop_sent = None;
@@ -81,7 +82,8 @@ impl Run {
         let illegal = |state| Illegal { event: Box::new(event.clone()), state };
         let i = event.task().and_then(|name| self.index.get(name)).ok_or_else(|| illegal(None))?;
         let task = &self.tasks[*i];
-        transition(task, event).map(|next| (*i, next)).ok_or_else(|| illegal(Some(task.state)))
+        let retries = self.will_retry(task);
+        transition(task, event, retries).map(|next| (*i, next)).ok_or_else(|| illegal(Some(task.state)))
     }
 
     fn apply_to_task(&mut self, i: usize, next: TaskState, at: Timestamp, event: &Event) {
@@ -93,6 +95,8 @@ impl Run {
         remember(task, at, event, clock);
         task.state = next;
         match event {
+            // Also in a run that was stopped: this one task goes the whole way.
+            Event::RetryRequested { .. } => task.land_asked = self.spec.land,
             Event::Landed { landing, .. } => self.tip = landing.commit.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             _ => {}
@@ -101,16 +105,17 @@ impl Run {
 }
 
 /// The arrows: the state that `event` leads to, or `None` where it can't happen.
-fn transition(task: &Task, event: &Event) -> Option<TaskState> {
+fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
     use TaskState::*;
     let state = task.state;
     let next = match (state, event) {
         (Queued, Event::Begun { step: Step::Prepare { .. }, .. }) => Preparing,
+        (Failed | TimedOut, Event::Begun { step: Step::Prepare { .. }, .. }) if retries => Preparing,
         (Preparing, Event::Begun { step: Step::Prepare { .. }, .. }) if !task.working => Preparing,
         (Preparing, Event::Prepared { .. }) if task.stop.is_some() => Aborted,
         (Preparing, Event::Prepared { .. }) => Preparing,
         (Preparing, Event::PrepareFailed { .. }) => Failed,
-        (Preparing, Event::Begun { step: Step::Start { .. }, .. }) if task.base.is_some() => Running,
+        (Preparing, Event::Begun { step: Step::Start { .. }, .. }) if task.prepared => Running,
         (Running, Event::Begun { step: Step::Start { .. }, .. }) if !task.working => Running,
         (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
         (Running, Event::AgentExited { exit, .. }) => exit.state(),
@@ -132,6 +137,9 @@ fn transition(task: &Task, event: &Event) -> Option<TaskState> {
         (Integrating, Event::Conflicted { .. }) => Conflicted,
 
         (Finished | Held | Conflicted, Event::LandRequested { .. }) if !task.working => Finished,
+        (Failed | TimedOut | Aborted | Conflicted | Held, Event::RetryRequested { .. }) if !task.working => {
+            Queued
+        }
 
         (Landed | Unchanged, Event::Begun { step: Step::CleanUp, .. })
             if task.cleanup.is_none() && !task.working =>
@@ -148,16 +156,25 @@ fn transition(task: &Task, event: &Event) -> Option<TaskState> {
 fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
     match event {
         Event::Begun { step, .. } => match step {
-            Step::Prepare { slot } => task.slot = *slot,
+            Step::Prepare { slot } => {
+                task.slot = *slot;
+                task.prepared = false;
+            }
             Step::Start { attempt } => {
+                if task.attempt != *attempt || task.started_at.is_none() {
+                    task.started_at = Some(at);
+                }
                 task.attempt = *attempt;
                 task.collected = false;
-                task.started_at = Some(at);
+                task.fresh = false;
+                task.exit = None;
+                task.finished_at = None;
             }
             Step::Merge => task.landing = None,
             Step::Collect | Step::Publish | Step::CleanUp => {}
         },
         Event::Prepared { base, branch_created, worktree_created, note, .. } => {
+            task.prepared = true;
             task.base = Some(base.clone());
             task.reason = note.clone();
             task.branch_created = *branch_created;
@@ -204,6 +221,16 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.reason = None;
             task.landing = None;
         }
+        Event::RetryRequested { fresh, .. } => {
+            task.fresh = *fresh;
+            task.collected = false;
+            task.reason = None;
+            task.landing = None;
+            task.conflicts.clear();
+            task.cleanup = None;
+            task.stop = None;
+            task.stop_sent = None;
+        }
         Event::CleanedUp { cleanup, .. } => task.cleanup = Some(cleanup.clone()),
         Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => {}
     }
@@ -213,7 +240,7 @@ fn request_stop(task: &mut Task, stop: Stop) {
     match task.state {
         TaskState::Queued => task.state = TaskState::Aborted,
         // Its worktree is there, its agent was not started.
-        TaskState::Preparing if task.base.is_some() => task.state = TaskState::Aborted,
+        TaskState::Preparing if task.prepared => task.state = TaskState::Aborted,
         TaskState::Preparing | TaskState::Running => task.stop = task.stop.max(Some(stop)),
         _ => {}
     }

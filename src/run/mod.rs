@@ -13,7 +13,6 @@ mod text;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
-pub use machine::Illegal;
 pub use model::{
     CleanUp, Conflict, Exit, How, Landing, Leftovers, Run, RunId, RunSpec, RunState, Stop, StopCause, Task,
     TaskName, TaskSpec, TaskState, Work, full_branch_name,

@@ -77,6 +77,9 @@ pub struct RunSpec {
     pub leftovers: Leftovers,
     /// How long an agent may run, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// How often an agent that fails is started again.
+    #[serde(default)]
+    pub retries: u32,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }
@@ -302,6 +305,10 @@ pub struct Work {
     /// Uncommitted files that were committed for the agent.
     #[serde(default)]
     pub leftovers: u32,
+    /// A commit that holds the uncommitted files of an agent that did not finish; its ref is
+    /// `refs/parallel/<run>/<task>/leftovers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Oid>,
 }
 
 /// How a candidate came to be.
@@ -406,6 +413,10 @@ pub struct Task {
     pub slot: u32,
     /// The agent's process id while it runs.
     pub pid: Option<u32>,
+    /// Branch and worktree are there for the present attempt.
+    pub prepared: bool,
+    /// The next attempt starts from the base, not from the branch as it is.
+    pub fresh: bool,
     /// The commit that the branch started from.
     pub base: Option<Oid>,
     /// The run created the branch (and so may delete it).
@@ -449,6 +460,8 @@ impl Task {
             attempt: 0,
             slot: 0,
             pid: None,
+            prepared: false,
+            fresh: false,
             base: None,
             branch_created: false,
             worktree_created: false,
@@ -518,6 +531,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Who asked the whole run to stop.
     pub stop: Option<StopCause>,
+    /// How many supervisors took the run.
+    pub started: u32,
     pub(super) index: HashMap<TaskName, usize>,
     pub(super) clock: u64,
 }
@@ -527,7 +542,16 @@ impl Run {
     pub fn new(spec: RunSpec) -> Self {
         let tasks: Vec<Task> = spec.tasks.iter().cloned().map(Task::new).collect();
         let index = tasks.iter().enumerate().map(|(i, t)| (t.name().clone(), i)).collect();
-        Run { tip: spec.base.clone(), tasks, finished_at: None, stop: None, index, clock: 0, spec }
+        Run {
+            tip: spec.base.clone(),
+            tasks,
+            finished_at: None,
+            stop: None,
+            started: 0,
+            index,
+            clock: 0,
+            spec,
+        }
     }
 
     /// The task of that name.
@@ -557,7 +581,16 @@ impl Run {
     /// Whether the task came as far as the run takes it by itself.
     pub fn is_at_rest(&self, task: &Task) -> bool {
         let rests = task.state == TaskState::Finished && !self.lands(task) && task.collected;
-        (rests || task.state.is_settled()) && !task.working
+        (rests || task.state.is_settled()) && !task.working && !self.will_retry(task)
+    }
+
+    /// Whether the run starts the task's agent again by itself.
+    pub fn will_retry(&self, task: &Task) -> bool {
+        matches!(task.state, TaskState::Failed | TaskState::TimedOut)
+            && task.collected
+            && (1..=self.spec.retries).contains(&task.attempt)
+            && task.stop.is_none()
+            && self.stop.is_none()
     }
 
     /// Whether the run lands this task once it is finished.

@@ -34,6 +34,7 @@ fn spec(tasks: usize, jobs: u32, land: bool, keep: bool) -> RunSpec {
         keep,
         leftovers: Leftovers::Commit,
         timeout_ms: None,
+        retries: 0,
         tasks: (0..tasks).map(task).collect(),
     }
 }
@@ -83,6 +84,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
+        ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
         ("land-requested", Event::LandRequested { task: task.clone() }),
         (
             "cleaned-up",
@@ -105,6 +107,7 @@ fn run_in(state: TaskState) -> Run {
     task.state = state;
     if !matches!(state, TaskState::Queued | TaskState::Skipped) {
         task.base = Some(oid(0));
+        task.prepared = true;
         task.attempt = 1;
     }
     task.collected = state == TaskState::Integrating;
@@ -283,11 +286,12 @@ proptest! {
         jobs in 1..5u32,
         land: bool,
         keep: bool,
+        retries in 0..3u32,
         choices in prop::collection::vec(any::<u8>(), 1..200),
         interrupt_at in prop::option::of(0..30usize),
         cut in any::<prop::sample::Index>(),
     ) {
-        let spec = spec(tasks, jobs, land, keep);
+        let spec = RunSpec { retries, ..spec(tasks, jobs, land, keep) };
         let (ended, journal) = live(Run::new(spec.clone()), &choices, interrupt_at);
         prop_assert!(ended.tasks.iter().all(|t| ended.is_at_rest(t)));
 

@@ -1,7 +1,7 @@
 //! The shim's files: private, never through a symbolic link, and the lock that proves it lives.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread::sleep;
@@ -52,6 +52,22 @@ pub fn hold(dir: &Path) -> io::Result<Option<File>> {
         }
     }
     Ok(None)
+}
+
+/// Writes into the held lock which attempt is under way: from now on its agent may have been started.
+pub fn claim(mut held: &File, attempt: u32) -> io::Result<()> {
+    held.set_len(0)?;
+    held.write_all(attempt.to_string().as_bytes())?;
+    held.sync_data()
+}
+
+/// Whether a shim took up this attempt, alive or dead.
+pub fn was_begun(dir: &Path, attempt: u32) -> bool {
+    let text = read_private(&dir.join(ALIVE)).ok().flatten().and_then(|file| {
+        let mut text = String::new();
+        file.take(16).read_to_string(&mut text).ok().map(|_| text)
+    });
+    text.is_some_and(|text| text == attempt.to_string())
 }
 
 /// Whether a shim lives that works for this directory.

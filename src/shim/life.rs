@@ -33,10 +33,15 @@ pub async fn live(spec: &ShimSpec) -> u8 {
     let (exit, alive) = match files::hold(dir) {
         Ok(None) => return code::BUSY,
         Err(error) => (not_started(format!("cannot lock '{}': {}", spec.dir, words(&error))), None),
-        Ok(alive) => match Watch::begin(spec, &mut reporter) {
-            Ok(watch) => (watch.see_through().await, alive),
-            Err(why) => (not_started(why), alive),
-        },
+        Ok(Some(alive)) => {
+            let begun = files::claim(&alive, spec.attempt)
+                .map_err(|error| format!("cannot write in '{}': {}", spec.dir, words(&error)))
+                .and_then(|()| Watch::begin(spec, &mut reporter));
+            match begun {
+                Ok(watch) => (watch.see_through().await, Some(alive)),
+                Err(why) => (not_started(why), Some(alive)),
+            }
+        }
     };
     let record = ExitRecord { attempt: spec.attempt, exit };
     let recorded = alive.is_some() && record::write(dir, &record).is_ok();

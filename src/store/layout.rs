@@ -124,6 +124,11 @@ impl RunDir {
         self.dir.join("control")
     }
 
+    /// What the supervisor of a detached run prints.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.dir.join("supervisor.log")
+    }
+
     /// What belongs to one task.
     pub fn task(&self, name: &TaskName) -> PathBuf {
         self.dir.join("tasks").join(&name.0)

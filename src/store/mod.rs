@@ -29,6 +29,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Creates a file for the owner alone.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    open_private(path, OpenOptions::new().write(true).create_new(true))
+}
+
 /// Opens a file of ours, never through a symbolic link, creating it for the owner alone.
 fn open_private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;

@@ -4,7 +4,6 @@ use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::{Timestamp, tz::TimeZone};
@@ -30,16 +29,13 @@ pub struct Loaded {
 /// specification and writes it by [`RunDir::write_spec`].
 pub fn create(layout: &Layout, now: Timestamp) -> Result<(RunId, RunDir)> {
     layout.create()?;
-    let others = list(layout)?;
-    let mut time = now;
-    for tries in 1_u32.. {
-        let id = new_id(time);
-        if others.iter().any(|other| is_of_same_second(other, &id) && *other >= id) {
-            // The latest run is the one whose name sorts last, also among those of one second.
-            if tries.is_multiple_of(100) {
-                std::thread::sleep(Duration::from_millis(20));
-                time = Timestamp::now();
-            }
+    let latest = list(layout)?.pop();
+    let mut moment = now;
+    loop {
+        let id = new_id(moment);
+        // The latest run must be the last by name, also where two start within one second.
+        if latest.as_ref().is_some_and(|latest| same_second(latest, &id) && id <= *latest) {
+            moment = Timestamp::now();
             continue;
         }
         let dir = layout.run(&id);
@@ -49,12 +45,6 @@ pub fn create(layout: &Layout, now: Timestamp) -> Result<(RunId, RunDir)> {
             Err(e) => return Err(e).with_context(|| format!("cannot create {}", dir.dir().display())),
         }
     }
-    anyhow::bail!("cannot find a name for the run")
-}
-
-fn is_of_same_second(one: &RunId, other: &RunId) -> bool {
-    let second = |id: &RunId| id.0.rsplit_once('-').map(|(second, _)| second.to_owned());
-    second(one) == second(other)
 }
 
 /// The time in UTC, so that names sort by age, and four characters against two runs in one second.
@@ -68,6 +58,11 @@ fn new_id(now: Timestamp) -> RunId {
     }
     let time = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
     RunId(format!("{time}-{suffix}"))
+}
+
+fn same_second(one: &RunId, other: &RunId) -> bool {
+    let time = |id: &RunId| id.0.rsplit_once('-').map(|(time, _)| time.to_owned());
+    time(one) == time(other)
 }
 
 impl RunDir {

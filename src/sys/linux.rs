@@ -112,6 +112,17 @@ fn living(table: &HashMap<u32, Stat>) -> impl Iterator<Item = Process> {
     })
 }
 
+/// Whether a living process called `git` stands in one of the directories.
+pub fn git_at_work(places: &[PathBuf]) -> bool {
+    let Ok(table) = all() else { return true };
+    living(&table).any(|process| {
+        let of = |what: &str| format!("/proc/{}/{what}", process.pid);
+        let is_git = std::fs::read(of("comm")).is_ok_and(|name| name == b"git\n");
+        let stands = || std::fs::read_link(of("cwd")).ok();
+        is_git && stands().is_none_or(|cwd| places.iter().any(|place| cwd.starts_with(place)))
+    })
+}
+
 /// The living processes in `scope` that started with `name=value` in their environment, and all
 /// their descendants, with or without it.
 pub fn marked(name: &str, value: &OsStr, scope: Scope) -> io::Result<Vec<Process>> {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitOptions};
 
+mod background;
 mod foreground;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -21,9 +22,11 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use portable as platform;
 
+pub use background::run_in_background;
 pub use foreground::run_in_foreground;
 pub use platform::{
-    Growth, become_subreaper, descendants, make_fifo, marked, own_executable, reap, set_own_name, signal,
+    Growth, become_subreaper, descendants, git_at_work, make_fifo, marked, own_executable, reap,
+    set_own_name, signal,
 };
 pub use rustix::process::Signal;
 
@@ -99,6 +102,11 @@ pub fn reap_all() -> bool {
             Err(_) => return false,
         }
     }
+}
+
+/// Stops this process, as Ctrl-Z does by default; returns when it is continued.
+pub fn stop_myself() -> io::Result<()> {
+    Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)?)
 }
 
 fn pid(raw: u32) -> io::Result<Pid> {

@@ -57,12 +57,21 @@ pub(super) fn spec(names: &[&str]) -> RunSpec {
         keep: false,
         leftovers: Leftovers::Commit,
         timeout_ms: None,
+        retries: 0,
         tasks: names.iter().map(task).collect(),
     }
 }
 
 pub(super) fn work(commits: u32) -> Work {
-    Work { tip: Some(oid(0xfeed)), commits, files: 3, insertions: 40, deletions: 2, leftovers: 0 }
+    Work {
+        tip: Some(oid(0xfeed)),
+        commits,
+        files: 3,
+        insertions: 40,
+        deletions: 2,
+        leftovers: 0,
+        snapshot: None,
+    }
 }
 
 pub(super) fn landing(how: How) -> Landing {

@@ -71,6 +71,10 @@ fn never_started(run: &Run, names: &[TaskName]) -> Vec<Told> {
 fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
     let target = || words::name(&run.spec.target);
     let one = match event {
+        Event::RetryRequested { fresh: true, .. } => {
+            (Mark::Waiting, "to be run again, from the base".to_owned())
+        }
+        Event::RetryRequested { .. } => (Mark::Waiting, "to be run again".to_owned()),
         Event::AgentStarted { pid, .. } if task.attempt > 1 => {
             (Mark::Doing, format!("started again (attempt {}, pid {pid})", task.attempt))
         }

@@ -28,11 +28,11 @@ mod words;
 
 pub use confirm::{Answer, ask};
 pub use json::{list_json, status_json};
-pub use look::{Look, Mark};
+pub use look::Look;
 pub use plan::{PlanView, plan};
 pub use session::Ui;
 pub use settings::{Format, Settings, Verbosity};
 pub use status::{Supervisor, list, status};
 pub use summary::{Logs, summary};
-pub use text::{Cleaner, clean, clean_line, name, one_line, quote};
-pub use words::{count, duration, limit};
+pub use text::{Cleaner, name, one_line, quote};
+pub use words::count;

@@ -12,10 +12,13 @@ pub(super) fn for_task(run: &Run, task: &Task) -> Option<String> {
         TaskState::Conflicted => {
             Some(format!("git parallel resolve {name}   then   git parallel land {name}"))
         }
+        TaskState::Held if !task.conflicts.is_empty() => {
+            Some(format!("git parallel resolve {name}   then   git parallel land {name}"))
+        }
         TaskState::Held => Some(format!("git parallel land {name}")),
         TaskState::Finished if run.is_at_rest(task) => Some(format!("git parallel land {name}")),
         TaskState::Failed | TaskState::TimedOut | TaskState::Aborted if task.attempt > 0 => {
-            Some(format!("git parallel logs {name}"))
+            Some(format!("git parallel logs {name}   then   git parallel retry {name}"))
         }
         _ => None,
     }
@@ -25,7 +28,8 @@ pub(super) fn for_task(run: &Run, task: &Task) -> Option<String> {
 pub(super) const LAND_ALL: &str = "git parallel land";
 
 /// What to type about a run whose supervisor died.
-pub(super) const INTERRUPTED: &str = "git parallel abort";
+pub(super) const INTERRUPTED: &str =
+    "git parallel resume   to go on with it, or   git parallel abort   to end it";
 
 /// What to type to see more than a summary shows.
 pub(super) const STATUS: &str = "git parallel status";

@@ -65,7 +65,7 @@ fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &Look) -> Str
         run.tip.short()
     ));
     if state == RunState::Interrupted {
-        text.push_str("Its work is kept. To stop what is left of it and close it:\n");
+        text.push_str("Its work is kept, and agents that still run go on.\n");
         text.push_str(&format!("  {}\n", look.next(next::INTERRUPTED)));
     }
     text.push('\n');

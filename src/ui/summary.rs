@@ -52,7 +52,7 @@ fn needs(run: &Run, logs: Logs, look: &Look, most: usize) -> String {
         for task in tasks.iter().take(most) {
             let next = next::for_task(run, task).map(|command| look.next(&command));
             let body = std::iter::once(colored(run, task, look));
-            text.push_str(&entry(task, width, body.chain(places(task, logs, look)).chain(next)));
+            text.push_str(&entry(task, width, body.chain(places(run, task, logs, look)).chain(next)));
         }
         text.push_str(&folded(tasks.len(), most, look));
     }
@@ -115,7 +115,7 @@ fn conflict(run: &Run, task: &Task) -> String {
 }
 
 /// Where the task's work and log are. A conflict is settled by a command that goes there by itself.
-fn places(task: &Task, logs: Logs, look: &Look) -> Vec<String> {
+fn places(run: &Run, task: &Task, logs: Logs, look: &Look) -> Vec<String> {
     let mut places = Vec::new();
     if task.base.is_some() && task.state != TaskState::Conflicted {
         let branch = words::name(&task.spec.branch);
@@ -127,6 +127,11 @@ fn places(task: &Task, logs: Logs, look: &Look) -> Vec<String> {
     let ended_badly = matches!(task.state, TaskState::Failed | TaskState::TimedOut | TaskState::Aborted);
     if task.attempt > 0 && ended_badly {
         places.push(format!("log {}", look.path(&logs(task.name()))));
+    }
+    if task.work.as_ref().is_some_and(|work| work.snapshot.is_some()) {
+        let pin = format!("refs/parallel/{}/{}/leftovers", run.spec.id, task.name());
+        let pin = text::quote(&pin.as_str().into());
+        places.push(format!("uncommitted files, to get back: git restore --source={pin} -- :/"));
     }
     places
 }

@@ -73,7 +73,9 @@ fn environment_session_and_signals_are_clean() {
     // Broken pipe: `yes` died of it, silently.
     assert_eq!(bench.log(), "y\n");
     for line in read("signals").lines() {
-        assert!(line.ends_with("0000000000000000"), "{line}");
+        let mask = line.split_whitespace().nth(1).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap();
+        // glibc's posix_spawn ignores its two internal signals, 32 and 33, in whatever it starts.
+        assert_eq!(mask & !(0b11 << 31), 0, "{line}");
     }
     assert!(!read("fds").contains("alive") && !read("fds").contains("control"), "{}", read("fds"));
     let stat = read("stat");

@@ -1,5 +1,7 @@
 //! The place: git, the repository, the target, the disk.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
@@ -42,7 +44,10 @@ pub(super) fn check_records(repo: &Repository, layout: &Layout, problems: &mut V
     for id in store::list(layout).unwrap_or_default() {
         if store::load(layout, &id).is_ok_and(|loaded| loaded.run.finished_at.is_none()) {
             let what = format!("run {id} was interrupted: its work is kept");
-            problems.push(Problem::new(what, "end it, keeping its work: git parallel abort"));
+            problems.push(Problem::new(
+                what,
+                "go on with it: git parallel resume; or end it, keeping its work: git parallel abort",
+            ));
         }
     }
 }
@@ -58,10 +63,11 @@ pub(super) fn worktree_dir(repo: &Repository, config: &Config) -> PathBuf {
             _ => normalize(&root.join(dir)),
         };
     }
-    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = if repo.bare { name.strip_suffix(".git").unwrap_or(&name) } else { &name };
-    let name = if name.is_empty() { "git" } else { name };
-    root.with_file_name(format!("{name}.worktrees"))
+    // Byte by byte: a name need not be UTF-8.
+    let name = root.file_name().unwrap_or_default().as_bytes();
+    let name = if repo.bare { name.strip_suffix(b".git").unwrap_or(name) } else { name };
+    let name = if name.is_empty() { b"git" } else { name };
+    root.with_file_name(OsStr::from_bytes(&[name, b".worktrees"].concat()))
 }
 
 /// Resolves `.` and `..` by name: the directory need not exist yet.

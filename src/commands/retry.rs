@@ -1,0 +1,40 @@
+//! `git parallel retry`.
+
+use anyhow::Result;
+
+use super::place::{Place, known_tasks};
+use crate::cli::RetryArgs;
+use crate::error::{Failure, exit};
+use crate::run::{Event, Run, TaskName, TaskState};
+use crate::store::Holder;
+use crate::ui::{Settings, Verbosity};
+
+/// Runs tasks again.
+pub fn retry(args: &RetryArgs) -> Result<u8> {
+    let place = Place::open()?;
+    let id = place.load(args.run.as_deref())?.run.spec.id;
+    let lock = place.lock(&Holder::this_process("retry", Some(id.clone()), args.tasks.len(), 0))?;
+    let loaded = place.load(Some(&id.0))?;
+    place.refuse_interrupted(&loaded.run)?;
+    let tasks = known_tasks(&loaded.run, &args.tasks)?;
+    check(&loaded.run, &tasks)?;
+    let requests =
+        tasks.iter().map(|task| Event::RetryRequested { task: task.clone(), fresh: args.fresh }).collect();
+    let run = place.drive(loaded, Settings::detect(false, Verbosity::Normal), requests)?;
+    drop(lock);
+    Ok(super::land::code(&run, &tasks))
+}
+
+fn check(run: &Run, tasks: &[TaskName]) -> Result<()> {
+    use TaskState::{Aborted, Conflicted, Failed, Held, TimedOut};
+    let again = |state| matches!(state, Failed | TimedOut | Aborted | Conflicted | Held);
+    match tasks.iter().filter_map(|name| run.task(name)).find(|task| !again(task.state)) {
+        None => Ok(()),
+        Some(task) => {
+            let message = format!("task '{}' is {}: there is nothing to retry", task.name(), task.state);
+            Err(Failure::new(exit::FAILURE, message)
+                .hint("see where the tasks stand: git parallel status")
+                .into())
+        }
+    }
+}

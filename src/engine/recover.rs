@@ -1,0 +1,57 @@
+//! Before a run that another supervisor left is taken up: what its death cut off is completed or undone.
+//!
+//! Only what git itself would stumble over is mended here. All else follows from the journal: a step that
+//! was begun and has no result is done again, and every worker can be sent twice.
+
+use anyhow::Result;
+
+use super::Context;
+use crate::git;
+use crate::run::{Run, Task, TaskState, Text};
+
+/// Mends what is half done; returns a sentence for each thing, for people.
+///
+/// # Errors
+/// If a checkout that was being updated can't be brought to an end.
+pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    let branches: Vec<Text> = run.tasks.iter().map(|t| t.spec.branch_ref()).collect();
+    let pins = format!("refs/parallel/{}", context.spec.id).into();
+    for lock in git::clear_stale_locks(&context.repo, &context.spec.target_ref(), &branches, &pins) {
+        told.push(format!("removed {}, left behind by a git that died", lock.display()));
+    }
+    for recovered in git::recover(&context.repo)? {
+        let how = if recovered.completed { "finished" } else { "took back" };
+        let place = recovered.worktree.display();
+        told.push(format!("{how} an update of {place} that was cut off"));
+        for path in recovered.left {
+            told.push(format!("{path} there was edited meanwhile, and left alone"));
+        }
+    }
+    for task in &run.tasks {
+        match task.state {
+            TaskState::Preparing => take_back_worktree(context, task),
+            TaskState::Landed | TaskState::Unchanged => {
+                git::finish_removal(&context.repo, task.spec.worktree.as_path())
+            }
+            _ => {}
+        }
+    }
+    Ok(told)
+}
+
+/// A worktree that no agent was in yet is made anew, unless its files are being written already: then
+/// they are written again.
+fn take_back_worktree(context: &Context, task: &Task) {
+    if task.attempt > 0 || task.spec.reuse_worktree {
+        return;
+    }
+    let branch = task.spec.branch_ref();
+    let created =
+        (!task.spec.reuse && task.spec.overwrite.is_none()).then_some((&branch, &context.spec.base));
+    let path = task.spec.worktree.as_path();
+    git::take_back(&context.repo, path, created);
+    if let Ok(Some(worktree)) = git::worktree_at(&context.repo, path) {
+        git::clear_own_index_lock(&worktree.admin_dir);
+    }
+}

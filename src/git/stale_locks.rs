@@ -1,0 +1,83 @@
+//! git's own lock files, left behind by a git that died with us.
+//!
+//! git never clears a `*.lock`: whoever finds one must know that its owner is dead. We know it of a lock
+//! on something that is ours alone, and of one that is a while old while no git is at work here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::worktree::worktrees;
+use super::{Head, Repository};
+use crate::run::Text;
+use crate::sys;
+
+/// A git that holds a lock for longer than this is given up on waiting for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Removes the lock files that a dead supervisor's git left on `target`, on the task branches and pins in
+/// `ours`, and on what goes with them. Locks that some living git may hold stay. Returns what was removed.
+pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: &Text) -> Vec<PathBuf> {
+    let mut locks: Vec<PathBuf> = ours.iter().map(|name| lock_of(&repo.common_dir, name)).collect();
+    locks.extend(locks_below(&repo.common_dir.join(pins.as_path())));
+    locks.extend([lock_of(&repo.common_dir, target), repo.common_dir.join("packed-refs.lock")]);
+    let all = worktrees(repo).unwrap_or_default();
+    for worktree in &all {
+        let about_us = |name: &Text| name == target || ours.contains(name);
+        if matches!(&worktree.head, Head::Branch(name) if about_us(name)) {
+            locks.push(worktree.admin_dir.join("HEAD.lock"));
+        }
+    }
+    locks.retain(|lock| lock.symlink_metadata().is_ok());
+    if locks.is_empty() || !all_quiet(repo, &all, &locks) {
+        return Vec::new();
+    }
+    locks.retain(|lock| fs::remove_file(lock).is_ok());
+    locks
+}
+
+/// Removes the index lock of a worktree that nobody but us has ever been in.
+pub fn clear_own_index_lock(admin_dir: &Path) {
+    // Gone is as good as removed; what can't be removed is named by the git that stumbles over it.
+    let _ = fs::remove_file(admin_dir.join("index.lock"));
+}
+
+fn lock_of(common_dir: &Path, name: &Text) -> PathBuf {
+    let mut path = common_dir.join(name.as_path()).into_os_string();
+    path.push(".lock");
+    path.into()
+}
+
+fn locks_below(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(locks_below(&path));
+        } else if path.extension().is_some_and(|extension| extension == "lock") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Whether no git works in this repository, and the locks are not fresh either.
+fn all_quiet(repo: &Repository, all: &[super::Worktree], locks: &[PathBuf]) -> bool {
+    let mut places = vec![repo.common_dir.clone()];
+    places.extend(all.iter().filter_map(|worktree| worktree.path.clone()));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let fresh = |lock: &PathBuf| {
+            let changed = lock.symlink_metadata().and_then(|meta| meta.modified());
+            changed
+                .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age.as_millis() < 1000))
+        };
+        if !locks.iter().any(fresh) && !sys::git_at_work(&places) {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
