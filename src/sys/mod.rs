@@ -21,7 +21,7 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use portable as platform;
 
-pub use foreground::run_in_foreground;
+pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
     Growth, become_subreaper, descendants, make_fifo, marked, own_executable, reap, set_own_name, signal,
 };
