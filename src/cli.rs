@@ -67,6 +67,9 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Write the man pages into a directory
     Man(ManArgs),
+    /// Answer a shell's completion script; not for people
+    #[command(hide = true)]
+    Complete(CompleteArgs),
     /// The process beside each agent; not for people
     #[command(hide = true)]
     Shim,
@@ -354,6 +357,14 @@ pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
+}
+
+/// Answer a shell's completion script: what could stand in the place of the last word.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// The words that follow 'git parallel', up to the cursor
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<OsString>,
 }
 
 /// Write the man pages into a directory, such as ~/.local/share/man/man1.

@@ -24,9 +24,6 @@ use anyhow::Result;
 
 use crate::cli::Command;
 
-pub use completions::script as completion_script;
-pub use man::pages as man_pages;
-
 /// Carries out a command and gives the exit code.
 pub fn execute(command: Command) -> Result<ExitCode> {
     let code = match command {
@@ -44,6 +41,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Completions(args) => completions::completions(&args),
+        Command::Complete(args) => completions::complete(&args),
         Command::Man(args) => man::man(&args),
         Command::Shim => return Ok(crate::shim::main()),
     };

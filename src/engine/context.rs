@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::git::{ConfigGuard, Repository};
+use crate::git::{Repository, SharedGuard};
 use crate::run::{RunSpec, Task, TaskName, Text};
 use crate::store::RunDir;
 
@@ -17,7 +17,7 @@ pub struct Context {
     /// Ignored files that may go with a worktree (`parallel.disposable`).
     pub disposable: Vec<String>,
     /// What agents should not have changed in the shared configuration.
-    pub guard: Option<ConfigGuard>,
+    pub guard: Option<SharedGuard>,
     /// Bounds how many workers wait for git or the disk at once.
     pub(super) workers: Semaphore,
 }
@@ -32,7 +32,7 @@ impl Context {
 
     /// Watches over the shared configuration while agents run.
     #[must_use]
-    pub fn guarded_by(self, guard: ConfigGuard) -> Self {
+    pub fn guarded_by(self, guard: SharedGuard) -> Self {
         Context { guard: Some(guard), ..self }
     }
 

@@ -188,7 +188,7 @@ impl Git {
         self
     }
 
-    /// Without the settings that [`super::ConfigGuard`] has pinned.
+    /// Without the settings that [`super::SharedGuard`] has pinned.
     #[must_use]
     pub(super) fn unpinned(mut self) -> Self {
         self.unpinned = true;

@@ -183,6 +183,26 @@ pub fn count_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<u32> {
     Ok(count)
 }
 
+/// Whether going back from `tip` by first parents alone leads to `onto`, one of its ancestors.
+///
+/// # Errors
+/// If history can't be read.
+pub(super) fn is_first_parent(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<bool> {
+    let gix = repo.gix();
+    let mut commit = Repository::gix_id(tip)?;
+    let onto_id = Repository::gix_id(onto)?;
+    for _ in 0..=count_commits(repo, tip, onto)? {
+        if commit == onto_id {
+            return Ok(true);
+        }
+        match gix.find_commit(commit)?.parent_ids().next() {
+            Some(parent) => commit = parent.detach(),
+            None => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
 /// The commit that a worktree's HEAD was on last, by the last line of its reflog: what is left of a
 /// branch that was deleted under it. `None` without a reflog.
 ///

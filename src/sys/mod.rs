@@ -23,7 +23,7 @@ use linux as platform;
 use portable as platform;
 
 pub use background::run_in_background;
-pub use foreground::run_in_foreground;
+pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
     Growth, become_subreaper, descendants, git_at_work, make_fifo, marked, own_executable, reap,
     set_own_name, signal,

@@ -25,7 +25,8 @@ fn commits_on_another_branch_are_pinned_and_named() {
 #[test]
 fn a_rewritten_branch_lands_as_it_is_now() {
     // 36
-    let bad = "echo 1 >one; git add -A; git commit -qm one; git reset -q --hard HEAD~2; echo 2 >two; commit two";
+    let bad =
+        "echo 1 >one; git add -A; git commit -qm one; git reset -q --hard HEAD~2; echo 2 >two; commit two";
     let story = tell(bad, &[]).bad_is("landed", &[]).kept();
     assert!(story.sandbox.has("two") && !story.sandbox.has("one"));
     assert!(story.sandbox.has("shared.txt"), "what the target had stays");
@@ -159,7 +160,8 @@ fn spoilt_configuration_damages_nothing_of_the_users() {
     std::thread::scope(|scope| {
         for (key, value) in spoil {
             scope.spawn(move || {
-                let story = tell(&format!("echo x >x; commit; mark spoilt; git config {key} \"{value}\""), &[]);
+                let story =
+                    tell(&format!("echo x >x; commit; mark spoilt; git config {key} \"{value}\""), &[]);
                 let Story { sandbox, before, output } = &story;
                 assert!(matches!(output.code, 0 | 1), "{key}={value}: {}", output.all());
                 // The user repairs it, and all is as it was, and what landed is there.

@@ -1,0 +1,94 @@
+# bash completion for git parallel
+#
+# Put it where bash-completion looks, under the name git-parallel (for one user:
+# ~/.local/share/bash-completion/completions/git-parallel), or source it.
+
+# Completes the last of the words that follow "git parallel". Takes the command to ask, then the words.
+__git_parallel_reply ()
+{
+	local ask=$1 cur=${!#} prefix= value rest
+	shift
+	COMPREPLY=()
+	# Readline takes what follows a '=' for a word of its own.
+	if [[ $cur == *=* && $COMP_WORDBREAKS == *=* ]]; then
+		prefix=${cur%"${cur##*=}"}
+	fi
+	while IFS=$'\t' read -r value rest; do
+		case $value in
+		*:files)
+			__git_parallel_paths -f "${cur#--*=}"
+			return
+			;;
+		*:directories)
+			__git_parallel_paths -d "${cur#--*=}"
+			return
+			;;
+		*)
+			# git's own completion turns the space after a word off.
+			COMPREPLY+=("${value#"$prefix"} ")
+			;;
+		esac
+	done < <($ask complete -- "$@" 2>/dev/null)
+	if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+		compopt +o default +o bashdefault 2>/dev/null
+	fi
+}
+
+__git_parallel_paths ()
+{
+	local path
+	compopt -o filenames +o nospace 2>/dev/null
+	while IFS= read -r path; do
+		COMPREPLY+=("$path")
+	done < <(compgen "$1" -- "$2")
+}
+
+# Completes the agent's command where one is being typed, which is after '--'.
+__git_parallel_agent ()
+{
+	local i
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		if [[ ${COMP_WORDS[i]} == -- ]]; then
+			compopt +o nospace -o default -o bashdefault 2>/dev/null
+			if declare -F _comp_command_offset >/dev/null; then
+				_comp_command_offset $((i + 1))
+			elif declare -F _command_offset >/dev/null; then
+				_command_offset $((i + 1))
+			fi
+			return 0
+		fi
+	done
+	return 1
+}
+
+# Called by git's own completion, with its variables.
+_git_parallel ()
+{
+	local at=${__git_cmd_idx:-1}
+	local -a own=()
+	__git_parallel_agent && return
+	# An alias may bring words of its own: alias.pr = parallel run
+	if [[ ${COMP_WORDS[at]-} != parallel ]]; then
+		read -r -a own <<<"$(__git config --get "alias.${COMP_WORDS[at]-}")"
+		if [[ ${own[0]-} == parallel ]]; then
+			own=("${own[@]:1}")
+		else
+			own=()
+		fi
+	fi
+	__git_parallel_reply "__git parallel" ${own[@]+"${own[@]}"} "${words[@]:at+1:cword-at-1}" "$cur"
+}
+
+# Called for the command git-parallel.
+__git_parallel_command ()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} cword=$COMP_CWORD
+	local -a words=("${COMP_WORDS[@]}")
+	__git_parallel_agent && return
+	if declare -F _get_comp_words_by_ref >/dev/null; then
+		_get_comp_words_by_ref -n =: cur words cword
+	fi
+	__git_parallel_reply git-parallel "${words[@]:1:cword-1}" "$cur"
+}
+
+complete -o bashdefault -o default -o nospace -F __git_parallel_command git-parallel
