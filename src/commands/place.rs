@@ -128,7 +128,8 @@ impl Place {
         let ui = Ui::new(settings, move |task: &TaskName| logs.log(task).into());
         let disposable = self.disposable();
         let guard = SharedGuard::pin(&self.repo, &self.config);
-        let context = Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard);
+        let context =
+            Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard).with_more_files();
         Engine::new(context, run, journal, ui, wanted).drive(first)
     }
 }

@@ -73,7 +73,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
             paths.dedup();
             Ok(Merged::Conflicts(paths))
         }
-        _ => Err(output.into_error("merge-tree").into()),
+        _ => Err(output.to_error("merge-tree").into()),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn resolve(repo: &Repository, revision: &Text) -> Result<Oid> {
     match output.code {
         Some(0) => parse_oid(&output.stdout),
         Some(1) => Err(Failure::new(exit::FAILURE, format!("'{revision}' does not name a commit")).into()),
-        _ => Err(output.into_error("rev-parse").into()),
+        _ => Err(output.to_error("rev-parse").into()),
     }
 }
 
