@@ -1,7 +1,7 @@
 //! One agent: starting its shim, passing its output and our stop requests along, and its exit.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,11 @@ pub(super) async fn supervise(
     let exit = match fate(&context, &task).await {
         Fate::Ended(exit) => exit,
         Fate::Lives => adopt(&context, &task, &mut stops).await,
-        Fate::New => start(&context, &task, &mut stops, &outbox, wanted).await,
+        // Asked to stop before it was started, it is not started at all.
+        Fate::New => match stops.try_recv() {
+            Ok(shim::Request::Stop(_)) => Exit { stopped: true, ..Exit::default() },
+            _ => start(&context, &task, &mut stops, &outbox, wanted).await,
+        },
     };
     // A shim that a dead supervisor had only just started may have been first.
     let dir = context.dir.task(task.name());
@@ -73,8 +77,14 @@ async fn fate(context: &Arc<Context>, task: &Task) -> Fate {
     if task.pid.is_none() && !shim::was_begun(&dir, attempt) {
         return Fate::New;
     }
-    let left_behind = shim::end_orphans(&dir, Duration::from_millis(GRACE_MS)).await;
-    Fate::Ended(Exit { left_behind, ..Exit::default() })
+    Fate::Ended(end_shimless(&dir).await)
+}
+
+/// Ends what is left of an agent whose shim died without a word.
+async fn end_shimless(dir: &Path) -> Exit {
+    let left_behind = shim::end_orphans(dir, Duration::from_millis(GRACE_MS)).await;
+    shim::discard(dir);
+    Exit { left_behind, ..Exit::default() }
 }
 
 async fn start(
@@ -130,7 +140,10 @@ async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shi
             }
         }
     }
-    shim::exit_record(&dir, attempt).ok().flatten().unwrap_or_default()
+    match shim::exit_record(&dir, attempt).ok().flatten() {
+        Some(exit) => exit,
+        None => end_shimless(&dir).await,
+    }
 }
 
 fn shim_spec(context: &Context, task: &Task) -> ShimSpec {

@@ -52,6 +52,6 @@ fn take_back_worktree(context: &Context, task: &Task) {
     let path = task.spec.worktree.as_path();
     git::take_back(&context.repo, path, created);
     if let Ok(Some(worktree)) = git::worktree_at(&context.repo, path) {
-        git::clear_own_index_lock(&worktree.admin_dir);
+        git::clear_own_locks(&worktree.admin_dir);
     }
 }

@@ -43,7 +43,7 @@ pub use refs::{
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
 pub use snapshot::snapshot;
-pub use stale_locks::{clear_own_index_lock, clear_stale_locks};
+pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{
     Changes, changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
 };

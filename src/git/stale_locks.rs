@@ -36,10 +36,15 @@ pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: 
     locks
 }
 
-/// Removes the index lock of a worktree that nobody but us has ever been in.
-pub fn clear_own_index_lock(admin_dir: &Path) {
-    // Gone is as good as removed; what can't be removed is named by the git that stumbles over it.
-    let _ = fs::remove_file(admin_dir.join("index.lock"));
+/// Removes the locks in the git directory of a worktree that nobody but us has ever been in.
+pub fn clear_own_locks(admin_dir: &Path) {
+    for entry in fs::read_dir(admin_dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            // What can't be removed is named by the git that stumbles over it.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn lock_of(common_dir: &Path, name: &Text) -> PathBuf {

@@ -40,8 +40,9 @@ pub fn decide(run: &Run) -> Vec<Action> {
     if run.finished_at.is_some() {
         return Vec::new();
     }
-    let mut actions: Vec<Action> = run.tasks.iter().filter_map(stop).collect();
-    actions.extend(run.tasks.iter().filter_map(|task| next_step(run, task)));
+    let mut actions: Vec<Action> = run.tasks.iter().filter_map(|task| next_step(run, task)).collect();
+    // After the steps: whoever takes an agent over must be there to be told to stop it.
+    actions.extend(run.tasks.iter().filter_map(stop));
     actions.extend(merge(run));
     actions.extend(prepare(run));
     if actions.is_empty() && run.tasks.iter().all(|t| run.is_at_rest(t)) {

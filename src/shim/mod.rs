@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::run::{Exit, Text};
 
 pub use client::{Progress, Shim, end_orphans};
-pub use control::{Request, request};
+pub use control::{Request, discard, request};
 pub use files::{is_alive, wait_gone, was_begun};
 pub use record::exit_record;
 
