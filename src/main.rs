@@ -4,6 +4,9 @@
 //! `agents` and `ui` do one thing each and don't know each other; [`plan`] and [`run`] are pure.
 //! CONTRIBUTING.md shows it on one page.
 
+// Tests play the user and the agents.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod agents;
 mod cli;
 mod commands;

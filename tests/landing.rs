@@ -294,7 +294,6 @@ fn a_resolved_conflict_lands() {
 
 /// The order of parents tells which side was the target: also for a merge that was made by resolving.
 #[test]
-#[ignore = "a resolved task is landed by fast-forward: the target's own history becomes the second parent"]
 fn the_targets_first_parents_stay_the_targets() {
     let sandbox = Sandbox::new();
     collide(&sandbox).expect(1);

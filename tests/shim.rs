@@ -1,7 +1,7 @@
 //! The shim at work: real agents, real signals. This program is the supervisor, and run with the
 //! argument `shim` it is the shim, as `git-parallel` is both.
 
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 #[path = "../src/run/mod.rs"]
 mod run;

@@ -81,7 +81,7 @@ fn has_ended(place: &Place, id: &RunId, task: &TaskName) -> Result<bool> {
     let state = loaded.run.task(task).map(|t| t.state);
     let to_come = matches!(state, Some(TaskState::Queued | TaskState::Preparing | TaskState::Running));
     let alive = crate::shim::is_alive(&loaded.dir.task(task)).unwrap_or(false);
-    Ok(!alive && !(supervised && to_come))
+    Ok(!(alive || supervised && to_come))
 }
 
 struct Printer {

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::engine::{Context, Engine, WantedOutput};
 use crate::error::{Failure, exit};
-use crate::git::{Config, ConfigGuard, Repository};
+use crate::git::{Config, Repository, SharedGuard};
 use crate::run::{Event, Run, RunId, TaskName};
 use crate::store::{self, Holder, Journal, Layout, Loaded, Lock};
 use crate::ui::{Format, Settings, Supervisor, Ui, Verbosity};
@@ -127,8 +127,9 @@ impl Place {
         };
         let ui = Ui::new(settings, move |task: &TaskName| logs.log(task).into());
         let disposable = self.disposable();
-        let guard = ConfigGuard::pin(&self.repo, &self.config);
-        let context = Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard);
+        let guard = SharedGuard::pin(&self.repo, &self.config);
+        let context =
+            Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard).with_more_files();
         Engine::new(context, run, journal, ui, wanted).drive(first)
     }
 }

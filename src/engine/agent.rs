@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Context, Outbox};
 use crate::plan;
-use crate::run::{Event, Exit, Stop, Task, Text};
+use crate::run::{Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
 
 /// Time between TERM and KILL.
@@ -144,6 +144,7 @@ fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
         timeout_ms: context.spec.timeout_ms,
         grace_ms: GRACE_MS,
         log_cap: LOG_CAP,
+        open_files: context.open_files,
     }
 }
 

@@ -31,8 +31,7 @@ fn with_warning(context: &Context, event: Event) -> Event {
     if changed.is_empty() {
         return event;
     }
-    let warning =
-        format!("the repository's {} was changed meanwhile; look at .git/config", changed.join(", "));
+    let warning = format!("meanwhile somebody changed what all worktrees share: {}", changed.join(", "));
     match event {
         Event::Collected { task, work, note: None } => Event::Collected { task, work, note: Some(warning) },
         Event::Collected { task, work, note: Some(note) } => {

@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::git::{ConfigGuard, Repository};
+use crate::git::{Repository, SharedGuard};
 use crate::run::{RunSpec, Task, TaskName, Text};
 use crate::store::RunDir;
 
@@ -17,7 +17,9 @@ pub struct Context {
     /// Ignored files that may go with a worktree (`parallel.disposable`).
     pub disposable: Vec<String>,
     /// What agents should not have changed in the shared configuration.
-    pub guard: Option<ConfigGuard>,
+    pub guard: Option<SharedGuard>,
+    /// How many files an agent may open, if we may open more.
+    pub(super) open_files: Option<u64>,
     /// Bounds how many workers wait for git or the disk at once.
     pub(super) workers: Semaphore,
 }
@@ -27,13 +29,27 @@ impl Context {
     pub fn new(repo: Repository, spec: RunSpec, dir: RunDir, disposable: Vec<String>) -> Self {
         // More than this only makes the disk seek; landings must not queue behind a hundred checkouts.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Context { repo, spec, dir, disposable, guard: None, workers: Semaphore::new(4 * cores) }
+        Context {
+            repo,
+            spec,
+            dir,
+            disposable,
+            guard: None,
+            open_files: None,
+            workers: Semaphore::new(4 * cores),
+        }
     }
 
     /// Watches over the shared configuration while agents run.
     #[must_use]
-    pub fn guarded_by(self, guard: ConfigGuard) -> Self {
+    pub fn guarded_by(self, guard: SharedGuard) -> Self {
         Context { guard: Some(guard), ..self }
+    }
+
+    /// Makes room for a few open files an agent; agents themselves get what they would have had.
+    #[must_use]
+    pub fn with_more_files(self) -> Self {
+        Context { open_files: crate::sys::open_more_files(), ..self }
     }
 
     /// The directory that holds the run's worktrees.

@@ -116,7 +116,8 @@ impl Engine {
     }
 
     async fn run_loop(&mut self, first: Vec<Event>) -> Result<()> {
-        crate::sys::become_subreaper();
+        // Without it, what a killed shim leaves goes to init, and is found by its mark all the same.
+        let _ = crate::sys::become_subreaper();
         signals::listen(self.outbox.clone()).context("cannot listen for signals")?;
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
@@ -325,7 +326,7 @@ impl Engine {
             match self.inbox.recv().await {
                 Some(Message::Event(Event::AgentExited { task, .. })) => drop(self.agents.remove(&task)),
                 Some(Message::Signal(_)) => {
-                    self.agents.values().for_each(|agent| drop(agent.send(shim::Request::Stop(Stop::Kill))));
+                    self.tell_agents(shim::Request::Stop(Stop::Kill));
                 }
                 Some(_) => {}
                 None => break,

@@ -188,7 +188,7 @@ impl Git {
         self
     }
 
-    /// Without the settings that [`super::ConfigGuard`] has pinned.
+    /// Without the settings that [`super::SharedGuard`] has pinned.
     #[must_use]
     pub(super) fn unpinned(mut self) -> Self {
         self.unpinned = true;
@@ -233,7 +233,7 @@ impl Git {
     pub fn ok(self) -> Result<Vec<u8>> {
         let command = self.subcommand();
         let output = self.output()?;
-        if output.code == Some(0) { Ok(output.stdout) } else { Err(output.into_error(command).into()) }
+        if output.code == Some(0) { Ok(output.stdout) } else { Err(output.to_error(command).into()) }
     }
 
     /// Runs it and gives its standard output less the final line feed.
@@ -269,6 +269,7 @@ impl Git {
         String::new()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     fn command(&self) -> Command {
         let mut command = Command::new("git");
         if !self.users_repository {
@@ -324,7 +325,7 @@ impl Git {
 
 impl Output {
     /// The error that a failed call stands for.
-    pub(super) fn into_error(&self, command: impl Into<String>) -> GitError {
+    pub(super) fn to_error(&self, command: impl Into<String>) -> GitError {
         GitError { command: command.into(), code: self.code, words: first_words(&self.stderr) }
     }
 }

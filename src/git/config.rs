@@ -20,7 +20,7 @@ impl Config {
         Config::list(Git::new().git_dir(&repo.git_dir))
     }
 
-    /// As [`Config::load`], without what [`super::ConfigGuard`] has pinned.
+    /// As [`Config::load`], without what [`super::SharedGuard`] has pinned.
     pub(super) fn load_unpinned(repo: &Repository) -> Result<Config> {
         Config::list(Git::new().unpinned().git_dir(&repo.git_dir))
     }

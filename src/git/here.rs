@@ -29,7 +29,7 @@ pub fn merge_here(worktree: &Path, branch_short: &Text) -> Result<MergeHere> {
     match output.code {
         Some(0) => Ok(MergeHere::Clean),
         _ if operation_in_progress(&admin_dir) == Some("a merge") => Ok(MergeHere::Conflicts),
-        _ => Err(output.into_error("merge").into()),
+        _ => Err(output.to_error("merge").into()),
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::Repository;
 use super::command::split_nul;
-use super::refs::{merge_bases, parse_oid};
+use super::refs::{is_first_parent, merge_bases, parse_oid};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
 
@@ -50,7 +50,9 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
         return Ok(Merged::Refused(reason));
     }
     if bases.contains(onto) {
-        if !no_ff {
+        // Where the branch has merged the target in, a fast-forward would turn the target's own history
+        // into a side line.
+        if !no_ff && is_first_parent(repo, onto, tip)? {
             return Ok(Merged::FastForward);
         }
         let tree = repo.git().args(["rev-parse", "--verify"]).arg(format!("{tip}^{{tree}}")).ok()?;
@@ -71,7 +73,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
             paths.dedup();
             Ok(Merged::Conflicts(paths))
         }
-        _ => Err(output.into_error("merge-tree").into()),
+        _ => Err(output.to_error("merge-tree").into()),
     }
 }
 

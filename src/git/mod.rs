@@ -30,7 +30,7 @@ mod worktree;
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
-pub use guard::ConfigGuard;
+pub use guard::SharedGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};

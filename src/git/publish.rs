@@ -143,7 +143,7 @@ fn swap(repo: &Repository, git: Git, note: &Note, message: &str) -> Result<Optio
         return Ok(None);
     }
     // Somebody was faster; or a lock is held, or a hook said no, and then git's words tell.
-    Ok(Some(moved(repo, note)?.unwrap_or_else(|| refused(output.into_error("update-ref").to_string()))))
+    Ok(Some(moved(repo, note)?.unwrap_or_else(|| refused(output.to_error("update-ref").to_string()))))
 }
 
 fn in_worktree(
@@ -221,7 +221,7 @@ fn move_files(lock: &mut IndexLock, plan: &Plan) -> Result<Option<Published>> {
     if output.code == Some(0) {
         return Ok(None);
     }
-    let error = output.into_error("read-tree");
+    let error = output.to_error("read-tree");
     let restored = restore_or_leave(lock, plan).with_context(|| error.to_string())?;
     if restored.undone == 0 && restored.left.is_empty() {
         return Ok(Some(refused(error.words)));

@@ -46,7 +46,7 @@ pub fn resolve(repo: &Repository, revision: &Text) -> Result<Oid> {
     match output.code {
         Some(0) => parse_oid(&output.stdout),
         Some(1) => Err(Failure::new(exit::FAILURE, format!("'{revision}' does not name a commit")).into()),
-        _ => Err(output.into_error("rev-parse").into()),
+        _ => Err(output.to_error("rev-parse").into()),
     }
 }
 
@@ -181,6 +181,26 @@ pub fn count_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<u32> {
         count += 1;
     }
     Ok(count)
+}
+
+/// Whether going back from `tip` by first parents alone leads to `onto`, one of its ancestors.
+///
+/// # Errors
+/// If history can't be read.
+pub(super) fn is_first_parent(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<bool> {
+    let gix = repo.gix();
+    let mut commit = Repository::gix_id(tip)?;
+    let onto_id = Repository::gix_id(onto)?;
+    for _ in 0..=count_commits(repo, tip, onto)? {
+        if commit == onto_id {
+            return Ok(true);
+        }
+        match gix.find_commit(commit)?.parent_ids().next() {
+            Some(parent) => commit = parent.detach(),
+            None => return Ok(false),
+        }
+    }
+    Ok(false)
 }
 
 /// The commit that a worktree's HEAD was on last, by the last line of its reflog: what is left of a

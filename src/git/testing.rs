@@ -10,7 +10,8 @@ use crate::run::Oid;
 
 /// A temporary directory with a repository `repo` whose branch `main` has one commit.
 pub(crate) struct Sandbox {
-    pub(crate) dir: TempDir,
+    /// Deleted with this.
+    _dir: TempDir,
     pub(crate) repo: PathBuf,
 }
 
@@ -18,7 +19,7 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        let sandbox = Sandbox { repo: root.join("repo"), dir };
+        let sandbox = Sandbox { repo: root.join("repo"), _dir: dir };
         std::fs::create_dir(&sandbox.repo).unwrap();
         sandbox.git(&["init", "-q", "-b", "main"]);
         sandbox.git(&["config", "user.name", "A U Thor"]);

@@ -201,7 +201,7 @@ pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     let hook = Git::new().in_dir(path).args(["hook", "run", "--ignore-missing", "post-checkout", "--"]);
     let hook = hook.arg(repo.null_oid()).arg(tip.as_os_str()).arg("1").output()?;
     Ok((hook.code != Some(0)).then(|| {
-        let error = hook.into_error("worktree add").words;
+        let error = hook.to_error("worktree add").words;
         format!("the post-checkout hook failed: {error}").trim_end_matches([':', ' ']).to_owned()
     }))
 }

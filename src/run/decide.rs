@@ -40,7 +40,7 @@ pub fn decide(run: &Run) -> Vec<Action> {
     if run.finished_at.is_some() {
         return Vec::new();
     }
-    let mut actions: Vec<Action> = run.tasks.iter().filter_map(|task| stop(task)).collect();
+    let mut actions: Vec<Action> = run.tasks.iter().filter_map(stop).collect();
     actions.extend(run.tasks.iter().filter_map(|task| next_step(run, task)));
     actions.extend(merge(run));
     actions.extend(prepare(run));

@@ -7,16 +7,19 @@
 
 mod decide;
 mod event;
+mod facts;
 mod machine;
 mod model;
+mod spec;
+mod state;
 mod text;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
-pub use model::{
-    CleanUp, Conflict, Exit, How, Landing, Leftovers, Run, RunId, RunSpec, RunState, Stop, StopCause, Task,
-    TaskName, TaskSpec, TaskState, Work, full_branch_name,
-};
+pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Work};
+pub use model::{Run, RunState, Task};
+pub use spec::{Leftovers, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};
+pub use state::TaskState;
 pub use text::{Oid, Text};
 
 #[cfg(test)]

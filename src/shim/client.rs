@@ -145,16 +145,6 @@ impl Shim {
             None => Ok(()),
         }
     }
-
-    /// Asks the shim to hold its agent where it is; returns whether it was reached.
-    pub fn suspend(&self) -> io::Result<bool> {
-        request(self.dir.as_path(), Request::Suspend)
-    }
-
-    /// Asks the shim to let its agent go on; returns whether it was reached.
-    pub fn resume(&self) -> io::Result<bool> {
-        request(self.dir.as_path(), Request::Resume)
-    }
 }
 
 /// Ends what is left of an agent whose shim died, also if that happened under an earlier supervisor:

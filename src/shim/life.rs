@@ -117,6 +117,9 @@ impl<'a> Watch<'a> {
         let signals = Signals::new().map_err(|e| because("handle signals", e))?;
         let deaths = signal(SignalKind::child()).map_err(|e| because("handle signals", e))?;
         sys::become_subreaper().map_err(|e| because("take care of orphans", e))?;
+        if let Some(count) = spec.open_files {
+            sys::limit_open_files(count).map_err(|e| because("limit open files", e))?;
+        }
         let dir = spec.dir.as_path();
         let inside = |what: &str| format!("make '{}/{what}'", spec.dir);
         let control = Control::make(dir).map_err(|e| because(&inside("control"), e))?;

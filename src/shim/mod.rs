@@ -75,6 +75,9 @@ pub struct ShimSpec {
     pub grace_ms: u64,
     /// The most that is kept of this attempt's output, in bytes.
     pub log_cap: u64,
+    /// How many files the agent may open, where the supervisor may open more.
+    #[serde(default)]
+    pub open_files: Option<u64>,
 }
 
 /// `exit.json`: how an attempt ended.

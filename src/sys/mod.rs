@@ -66,9 +66,23 @@ pub fn free_space(path: &Path) -> io::Result<Free> {
     Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), inodes })
 }
 
-/// How many files this process may have open; `None` if there is no limit.
-pub fn open_file_limit() -> Option<u64> {
-    rustix::process::getrlimit(Resource::Nofile).current
+/// Lets this process open as many files as the system grants it: each agent takes a few. Returns how many
+/// it could open before, for [`limit_open_files`] in those that must not inherit this.
+pub fn open_more_files() -> Option<u64> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return None;
+    }
+    let more = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    rustix::process::setrlimit(Resource::Nofile, more).ok()?;
+    limit.current
+}
+
+/// Sets how many files this process, and what it starts, may open; the hard limit stays.
+pub fn limit_open_files(count: u64) -> io::Result<()> {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = rustix::process::Rlimit { current: Some(count), maximum };
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
 }
 
 /// Whether our child has exited, leaving it unreaped: until it is reaped, neither its process id nor

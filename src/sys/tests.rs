@@ -44,7 +44,6 @@ fn fifos_are_made_for_the_owner_only() {
 fn room_and_limits_are_told() {
     assert!(free_space(Path::new("/")).unwrap().bytes > 0);
     assert!(free_space(Path::new("/no/such/place")).is_err());
-    assert!(open_file_limit().is_none_or(|limit| limit > 0));
     assert!(own_executable().unwrap().exists());
 }
 

@@ -33,6 +33,6 @@ pub use plan::{PlanView, plan};
 pub use session::Ui;
 pub use settings::{Format, Settings, Verbosity};
 pub use status::{Supervisor, list, status};
-pub use summary::{Logs, summary};
+pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
 pub use words::count;

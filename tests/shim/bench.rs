@@ -48,6 +48,7 @@ impl Bench {
             timeout_ms: None,
             grace_ms: 60_000,
             log_cap: 1 << 20,
+            open_files: None,
         }
     }
 

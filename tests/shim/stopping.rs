@@ -117,12 +117,12 @@ fn a_suspended_agent_s_clock_waits() {
         let mut shim = Shim::spawn(&spec).unwrap();
         let pid = started(&mut shim).await;
         bench.made("up").await;
-        assert!(shim.suspend().unwrap());
+        assert!(request(&bench.dir(), Request::Suspend).unwrap());
         until(|| state(pid) == 'T').await;
         tokio::time::sleep(Duration::from_millis(4500)).await;
         let fifo = fs::OpenOptions::new().read(true).write(true).open(bench.work().join("go"));
         fifo.as_ref().unwrap().write_all(b"go\n").unwrap();
-        assert!(shim.resume().unwrap());
+        assert!(request(&bench.dir(), Request::Resume).unwrap());
         assert_eq!(finish(&mut shim).await, code(0));
     });
 }
@@ -134,9 +134,9 @@ fn a_suspended_agent_is_stopped() {
         let pid = started(&mut shim).await;
         bench.made("up").await;
         // By us and by somebody else.
-        shim.suspend().unwrap();
+        request(&bench.dir(), Request::Suspend).unwrap();
         until(|| state(pid) == 'T').await;
-        shim.resume().unwrap();
+        request(&bench.dir(), Request::Resume).unwrap();
         until(|| state(pid) != 'T').await;
         assert!(crate::sys::signal_group(pid, Signal::STOP).unwrap());
         until(|| state(pid) == 'T').await;

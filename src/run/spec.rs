@@ -1,0 +1,139 @@
+//! What was asked: a run and its tasks, as `run.json` keeps them.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Oid, Text};
+
+/// Identifies a run: the time it started in UTC and four random characters, `20261120-143201-k3f9`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+/// A task's name as the user gave it; checked by `plan` before it gets here.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskName(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for TaskName {
+    fn from(value: &str) -> Self {
+        TaskName(value.to_owned())
+    }
+}
+
+/// What to do with uncommitted work of an agent that exited 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leftovers {
+    /// Commit all that git does not ignore.
+    #[default]
+    Commit,
+    /// Hold the task for a person.
+    Refuse,
+}
+
+/// What was asked: written once as `run.json` when the run starts, never changed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// The version of this record's format ([`RunSpec::VERSION`]).
+    pub version: u32,
+    /// The run's id.
+    pub id: RunId,
+    /// When the run started.
+    pub started_at: Timestamp,
+    /// Short name of the branch that finished work lands on, such as `main`.
+    pub target: Text,
+    /// The commit that task branches start from.
+    pub base: Oid,
+    /// The main worktree, or the git directory of a bare repository.
+    pub root: Text,
+    /// The agent's argument vector, with its placeholders.
+    pub agent: Vec<Text>,
+    /// Agents at once.
+    pub jobs: u32,
+    /// Never fast-forward: every landing is a merge commit.
+    pub no_ff: bool,
+    /// Land finished branches; off with `--no-land`.
+    pub land: bool,
+    /// Keep worktrees and branches of landed tasks.
+    pub keep: bool,
+    /// What happens to uncommitted work of an agent that exited 0.
+    pub leftovers: Leftovers,
+    /// How long an agent may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How often an agent that fails is started again.
+    #[serde(default)]
+    pub retries: u32,
+    /// The tasks, in the order they were given.
+    pub tasks: Vec<TaskSpec>,
+}
+
+impl RunSpec {
+    /// The format that this version writes and the newest one that it reads.
+    pub const VERSION: u32 = 1;
+
+    /// How long an agent may run.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout_ms.map(Duration::from_millis)
+    }
+
+    /// The target's full ref name.
+    pub fn target_ref(&self) -> Text {
+        full_branch_name(&self.target)
+    }
+}
+
+/// One task, as it was asked for.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The task's name.
+    pub name: TaskName,
+    /// Short name of its branch, such as `feature/auth`.
+    pub branch: Text,
+    /// Absolute path of its worktree.
+    pub worktree: Text,
+    /// Its prompt, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The branch existed before the run and is used as it is (`--existing reuse`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse: bool,
+    /// Its worktree existed too, and is used as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuse_worktree: bool,
+    /// The branch existed, and its old tip is pinned before it is reset (`--existing overwrite`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overwrite: Option<Oid>,
+    /// The task is not started, because its branch or worktree was there (`--existing skip`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip: bool,
+}
+
+impl TaskSpec {
+    /// The branch's full ref name.
+    pub fn branch_ref(&self) -> Text {
+        full_branch_name(&self.branch)
+    }
+}
+
+/// The full ref name of a branch: `refs/heads/` and its short name.
+pub fn full_branch_name(short: &Text) -> Text {
+    let mut full = b"refs/heads/".to_vec();
+    full.extend_from_slice(short.as_bstr());
+    Text::from(full.as_slice())
+}
