@@ -108,8 +108,8 @@ fn names_that_clash_with_what_is_there_are_refused() {
     let names = ["run", "-y", "--existing=reuse", "elsewhere", "taken", "--", "true"];
     insta::assert_snapshot!(told(&sandbox, 3, &names));
     // The same branch by two names.
-    let output = refused(&sandbox, 3, &["run", "-y", "new", "feature/new", "--", "true"]);
-    output.tells(&["feature/new"]);
+    let names = ["run", "-y", "new", "feature/new", "x", "feature/x/y", "--", "true"];
+    insta::assert_snapshot!(told(&sandbox, 3, &names));
 }
 
 /// The branch that work lands on can't be a task's own.
@@ -171,7 +171,7 @@ fn without_a_terminal_and_without_yes_only_the_plan_is_told() {
     let sandbox = Sandbox::new();
     insta::assert_snapshot!(told(&sandbox, 3, &["run", "a", "b", "--", "true", "{task}"]), @r"
     This will
-      create 2 worktrees in [ROOT]/shop.worktrees/ from main ([OID])
+      create 2 worktrees in ../shop.worktrees/ from main ([OID])
       run true {task} in each, 2 at once
       land feature/a, feature/b on main as they finish
     error: there is no terminal to ask on
@@ -221,8 +221,8 @@ fn a_target_that_work_cannot_land_on_is_refused() {
     let sandbox = Sandbox::new();
     refused(&sandbox, 3, &["run", "-y", "--into", "mian", "a", "--", "true"])
         .tells(&["did you mean 'main'?"]);
-    refused(&sandbox, 3, &["run", "-y", "--into", "-x", "a", "--", "true"]);
-    refused(&sandbox, 3, &["run", "-y", "--into", "", "a", "--", "true"]);
+    refused(&sandbox, 3, &["run", "-y", "--into=-x", "a", "--", "true"]);
+    refused(&sandbox, 3, &["run", "-y", "--into=", "a", "--", "true"]);
     refused(&sandbox, 3, &["run", "-y", "--base", "nowhere", "a", "--", "true"]).tells(&["nowhere"]);
     refused(&sandbox, 3, &["run", "-y", "--base", "main:README.md", "a", "--", "true"]).tells(&["README.md"]);
     sandbox.git(&["tag", "release"]);
