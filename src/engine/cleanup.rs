@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Context, collect};
-use crate::git::{self, Expect};
+use crate::git;
 use crate::run::{CleanUp, Event, Oid, Task, TaskState};
 
 /// Why a worktree stays that the run did not make, or that somebody made anew after it was removed.
@@ -33,8 +33,7 @@ pub fn remove_by_force(context: &Context, task: &Task) -> Result<CleanUp> {
     let branch = task.spec.branch_ref();
     let tip = git::branch_tip(&context.repo, &branch)?;
     if let Some(tip) = &tip {
-        let pin = context.pin(task.name(), "tip");
-        git::set_ref(&context.repo, &pin, tip, Expect::Any, "parallel: pin before removing")?;
+        collect::pin(context, task, "tip", tip)?;
     }
     let mut cleanup = CleanUp { worktree_kept: None, branch_kept: None };
     if is_there(context, task)? {

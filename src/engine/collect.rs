@@ -133,7 +133,7 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
 
 /// Keeps a commit reachable under `refs/parallel`, whatever happens to its branch. What an earlier look or
 /// attempt pinned there stays reachable too.
-fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
+pub(super) fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
     let pin = context.pin(task.name(), what);
     match git::branch_tip(&context.repo, &pin)? {
         Some(old) if old == *commit => return Ok(()),
