@@ -458,6 +458,20 @@ fn cleanup_by_force_pins_what_a_detached_head_holds() {
     assert!(!detached.exists());
 }
 
+/// The pin of what the agent made is not given up for what the branch is now.
+#[test]
+fn cleanup_by_force_keeps_what_was_pinned_before() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    sandbox.run(&["a"], &sandbox.agent("echo x > x; commit; exit 1")).expect(1);
+    sandbox.git_in(&sandbox.worktree("a"), &["reset", "-q", "--hard", "main"]);
+    sandbox.script(&sandbox.root.join("bin/anew"), "echo y > y; commit");
+    sandbox.run_in(&sandbox.worktree("a"), sandbox.root.join("bin/anew"), &[] as &[&str]).expect(0);
+    sandbox.parallel(&["cleanup", "--force", "a"]).expect(0);
+    sandbox.check(&before);
+    assert_eq!(sandbox.read_io("commits").lines().count(), 2);
+}
+
 /// Fault 59.
 #[test]
 fn cleanup_stays_out_of_where_somebody_stands() {
