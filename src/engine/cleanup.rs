@@ -87,6 +87,8 @@ fn is_there(context: &Context, task: &Task) -> Result<bool> {
 fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Option<String>> {
     let path = task.spec.worktree.as_path();
     if !is_there(context, task)? {
+        // An earlier attempt to clean up may have got just this far.
+        context.prune_parents(task);
         return Ok(None);
     }
     if !task.worktree_created {
