@@ -21,6 +21,8 @@ use anyhow::Result;
 
 use crate::cli::Command;
 
+pub use man::open_for as open_manual;
+
 /// Carries out a command and gives the exit code.
 pub fn execute(command: Command) -> Result<ExitCode> {
     let code = match command {
