@@ -322,8 +322,8 @@ pub struct CompleteArgs {
 
 /// Write the man pages into a directory.
 ///
-/// The directory is made if need be; man finds the pages in ~/.local/share/man/man1, or in PREFIX/share/man/man1
-/// for a command in PREFIX/bin.
+/// The directory is made if need be. For a command in PREFIX/bin, man finds the pages in
+/// PREFIX/share/man/man1.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The directory
