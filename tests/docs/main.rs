@@ -89,6 +89,30 @@ fn alone_it_prints_the_short_help() {
     }
 }
 
+/// Whatever the user's environment and configuration say, the demo has its own repository and leaves it.
+#[test]
+fn the_demo_is_on_its_own() {
+    let sandbox = Sandbox::new();
+    let other = sandbox.path("other");
+    sandbox.sh(
+        &sandbox.path(""),
+        "git init -q other && mkdir hooks && echo 'exit 1' >hooks/pre-commit && chmod +x hooks/pre-commit",
+    );
+    let config = sandbox.path("config");
+    let hooks = sandbox.path("hooks");
+    let settings =
+        "[commit]\n gpgSign = true\n[parallel]\n jobs = 1\n leftovers = refuse\n worktreeDir = /no\n";
+    fs::write(&config, format!("[core]\n hooksPath = {}\n{settings}", hooks.display())).unwrap();
+    let mut demo = sandbox.command(env!("CARGO_BIN_EXE_git-parallel"));
+    demo.args(["demo", "new"]).env("GIT_CONFIG_GLOBAL", &config).env("GIT_DIR", other.join(".git"));
+    let output = demo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sandbox.path("new/shop/.git/parallel").is_dir());
+    assert!(!other.join(".git/parallel").exists());
+    let again = sandbox.command(env!("CARGO_BIN_EXE_git-parallel")).args(["demo", "new"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(3));
+}
+
 /// The manual as `git help parallel` shows it, installed as the README says: below a prefix.
 #[test]
 fn git_help_finds_the_manual_below_a_prefix() {
