@@ -2,13 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::error::exit;
 use crate::plan::parse_duration;
 
 /// Run agents at once, each on its own branch and worktree, and land what they finish.
@@ -329,19 +327,6 @@ pub struct ManArgs {
     /// The directory
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
-}
-
-/// Prints what clap has to say (help, version, or a usage error) and gives the exit code.
-pub fn explain(usage: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
-    // `git parallel` alone prints the short help, as an answer.
-    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = Cli::command().print_help();
-        return ExitCode::SUCCESS;
-    }
-    // A reader that went away is no reason to fail.
-    let _ = usage.print();
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `git parallel man`: the man pages, made from the command line's definitions, and finding one to open.
+//! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
 mod sections;
 
@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
+use clap::error::ErrorKind;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::print;
@@ -133,15 +135,29 @@ fn examples(roff: &mut Roff, command: &clap::Command) {
     }
 }
 
+/// Prints what clap has to say (help, version, or a usage error) and gives the exit code. Where the manual is
+/// installed, `--help` on a terminal opens it instead.
+pub fn explain(usage: &clap::Error) -> ExitCode {
+    // `git parallel` alone prints the short help, as an answer.
+    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    }
+    open_manual(usage);
+    // A reader that went away is no reason to fail.
+    let _ = usage.print();
+    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
+}
+
 /// Opens the man page of the command that `--help` was asked of, in place of the help: only on a terminal,
 /// and only if the page is installed. Returns if there is none to open.
-pub fn open_for(usage: &clap::Error) {
+fn open_manual(usage: &clap::Error) {
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .take_while(|word| word != "--")
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let asked = usage.kind() == clap::error::ErrorKind::DisplayHelp && words.iter().any(|w| w == "--help");
+    let asked = usage.kind() == ErrorKind::DisplayHelp && words.iter().any(|w| w == "--help");
     if !asked || !std::io::stdout().is_terminal() {
         return;
     }

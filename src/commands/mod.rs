@@ -21,7 +21,7 @@ use anyhow::Result;
 
 use crate::cli::Command;
 
-pub use man::open_for as open_manual;
+pub use man::explain;
 
 /// Carries out a command and gives the exit code.
 pub fn execute(command: Command) -> Result<ExitCode> {
