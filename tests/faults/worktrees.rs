@@ -165,7 +165,8 @@ fn what_can_not_be_read_is_kept() {
         eprintln!("skipped: root can read everything");
         return;
     }
-    let bad = "echo x >x; commit; mkdir shut; echo 1 >shut/file; echo 2 >secret-file; chmod 000 shut secret-file";
+    let bad =
+        "echo x >x; commit; mkdir shut; echo 1 >shut/file; echo 2 >secret-file; chmod 000 shut secret-file";
     let story = tell(bad, &[]);
     let story = story.bad_is("held", &["its work could not be looked at"]);
     let path = story.sandbox.worktree("bad").join("shut");
