@@ -224,7 +224,6 @@ pub struct AbortArgs {
     pub cleanup: bool,
 }
 
-<<<<<<< HEAD
 /// Wait for the end of a run.
 ///
 /// Exits as the run did; with 124 if --timeout ran out first.
@@ -274,17 +273,12 @@ pub struct RetryArgs {
     pub run: Option<String>,
 }
 
-/// Settle a conflict: merge the target into the task's branch, in the task's own worktree, and open your
-/// shell, the merge tool or a command there. Your checkout and the target are not touched. Afterwards,
-/// 'git parallel land TASK' lands it.
-=======
 /// Settle a conflict in the task's own worktree.
 ///
 /// Merges the target into the task's branch, in the task's worktree, and opens your shell, the merge tool or
 /// a command there. Your checkout and the target are not touched. A merge that is resolved when the shell or
 /// the command ends is committed, if you did not do so yourself. Afterwards, 'git parallel land TASK' lands
 /// it.
->>>>>>> docs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

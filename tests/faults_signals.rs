@@ -263,7 +263,7 @@ fn the_live_view_has_a_line_a_task_and_never_wraps() {
         "printf 'e\\314\\201 \\033[2J\\033[41m\\ttab 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字 %0300d' 7; mark up-$task; await go; echo x >$task; commit",
     );
     let name = "a-task-with-quite-a-long-name-for-a-task-that-goes-on-and-on";
-    let mut terminal = Terminal::run(&sandbox, &["-y", "-j3", name, "b", "c", "queued"], &agent);
+    let terminal = Terminal::run(&sandbox, &["-y", "-j3", name, "b", "c", "queued"], &agent);
     up(&sandbox, &[name, "b", "c"]);
     // The last drawing may be a second old.
     terminal.wait_for("漢");
