@@ -22,11 +22,6 @@ impl Layout {
         Layout { dir: common_dir.join("parallel") }
     }
 
-    /// The directory itself.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// The lock that a supervisor holds while it lives.
     pub fn lock(&self) -> PathBuf {
         self.dir.join("lock")
@@ -176,7 +171,7 @@ mod tests {
         let run = layout.run(&RunId("r".into()));
         run.create().unwrap();
         run.create_task(&task).unwrap();
-        for dir in [layout.dir(), run.dir(), &run.task(&task), &run.dir().join("tasks/a")] {
+        for dir in [layout.dir.as_path(), run.dir(), &run.task(&task), &run.dir().join("tasks/a")] {
             assert_eq!(dir.metadata().unwrap().mode() & 0o777, 0o700, "{}", dir.display());
         }
     }

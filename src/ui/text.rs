@@ -203,7 +203,8 @@ pub fn clean(bytes: &[u8]) -> String {
 
 /// One line of an agent's output as a terminal would have left it: of a progress bar the last state
 /// that is not blank, tabs as spaces. Of several lines, the last that is not blank.
-pub fn clean_line(bytes: &[u8]) -> String {
+#[cfg(test)]
+fn clean_line(bytes: &[u8]) -> String {
     let mut tail = super::tail::Tail::default();
     tail.feed(bytes, &mut |_| {});
     tail.finish();
