@@ -16,10 +16,10 @@ use support::{agent_pid, is_kept, lives, scene};
 use terminal::Terminal;
 
 /// Commits, leaves a file uncommitted, and then waits for its end.
-const BUSY: &str = "echo $task >$task.txt; commit work-of-$task; echo more >uncommitted; mark up-$task; sleep 300";
+const BUSY: &str =
+    "echo $task >$task.txt; commit work-of-$task; echo more >uncommitted; mark up-$task; sleep 300";
 /// The same, and no TERM moves it or its child.
-const STUBBORN: &str =
-    "trap '' TERM INT HUP; echo $task >$task.txt; commit work-of-$task; echo more >uncommitted; mark up-$task; while :; do sleep 300; done";
+const STUBBORN: &str = "trap '' TERM INT HUP; echo $task >$task.txt; commit work-of-$task; echo more >uncommitted; mark up-$task; while :; do sleep 300; done";
 
 #[track_caller]
 fn up(sandbox: &Sandbox, tasks: &[&str]) {
@@ -47,7 +47,10 @@ fn one_ctrl_c_stops_the_agents_and_keeps_their_work() {
     let (code, text) = terminal.wait(Duration::from_secs(10));
     assert_eq!(code, 130, "{text}");
     assert!(text.contains("again"), "{text}");
-    assert!(text.matches("\x1b[?25l").count() == text.matches("\x1b[?25h").count(), "the cursor is back: {text:?}");
+    assert!(
+        text.matches("\x1b[?25l").count() == text.matches("\x1b[?25h").count(),
+        "the cursor is back: {text:?}"
+    );
     sandbox.expect_states(&[("a", "aborted"), ("b", "aborted"), ("c", "aborted"), ("d", "aborted")]);
     work_is_kept(&sandbox, &["a", "b"]);
     sandbox.check(&before);
@@ -164,9 +167,8 @@ fn an_interrupt_during_a_landing_leaves_it_whole() {
         "reference-transaction",
         "if [ \"$1\" = prepared ] && grep -q refs/heads/main; then : >$IO/landing; sleep 0.5; fi",
     );
-    let agent = sandbox.agent(&format!(
-        "if [ $task = quick ]; then echo q >quick.txt; commit; else {BUSY}; fi"
-    ));
+    let agent =
+        sandbox.agent(&format!("if [ $task = quick ]; then echo q >quick.txt; commit; else {BUSY}; fi"));
     let before = sandbox.snapshot();
     let mut terminal = Terminal::run(&sandbox, &["-y", "slow", "quick"], &agent);
     up(&sandbox, &["slow"]);
@@ -200,7 +202,8 @@ fn abort_reaches_a_long_queue() {
 #[test]
 fn abort_of_one_task_leaves_the_others() {
     let sandbox = scene();
-    let agent = sandbox.agent(&format!("if [ $task = a ]; then {BUSY}; else await go; echo b >b.txt; commit; fi"));
+    let agent =
+        sandbox.agent(&format!("if [ $task = a ]; then {BUSY}; else await go; echo b >b.txt; commit; fi"));
     let before = sandbox.snapshot();
     let running = sandbox.spawn_run(&["a", "b"], &agent);
     up(&sandbox, &["a"]);
@@ -260,7 +263,7 @@ fn the_live_view_has_a_line_a_task_and_never_wraps() {
         "printf 'e\\314\\201 \\033[2J\\033[41m\\ttab 漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字 %0300d' 7; mark up-$task; await go; echo x >$task; commit",
     );
     let name = "a-task-with-quite-a-long-name-for-a-task-that-goes-on-and-on";
-    let mut terminal = Terminal::run(&sandbox, &["-y", "-j3", name, "b", "c", "queued"], &agent);
+    let terminal = Terminal::run(&sandbox, &["-y", "-j3", name, "b", "c", "queued"], &agent);
     up(&sandbox, &[name, "b", "c"]);
     // The last drawing may be a second old.
     terminal.wait_for("漢");

@@ -22,7 +22,9 @@ fn a_flood_is_capped_and_memory_stays_flat() {
     let peaks: Vec<u64> = [running.pid()]
         .into_iter()
         .chain(descendants(running.pid()))
-        .filter(|id| std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|c| c.starts_with("git-parallel")))
+        .filter(|id| {
+            std::fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|c| c.starts_with("git-parallel"))
+        })
         .map(peak_memory)
         .collect();
     sandbox.mark("go");
@@ -41,7 +43,9 @@ fn clean(sandbox: &Sandbox, dir: &Path, args: &[&str]) -> String {
     let bytes = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(bytes).expect("whole UTF-8");
     let odd = text.chars().find(|c| {
-        (c.is_control() && *c != '\n' && *c != '\t') || ('\u{202a}'..='\u{202e}').contains(c) || ('\u{2066}'..='\u{2069}').contains(c)
+        (c.is_control() && *c != '\n' && *c != '\t')
+            || ('\u{202a}'..='\u{202e}').contains(c)
+            || ('\u{2066}'..='\u{2069}').contains(c)
     });
     assert_eq!(odd, None, "{args:?} printed {text:?}");
     text
@@ -53,7 +57,9 @@ fn nothing_raw_reaches_the_reader() {
     let sandbox = scene();
     let noise = "printf '\\033[2J\\033]0;title\\007\\033[31mred\\033[0m \\233 31m \\302\\233 \\303 \\377\\376 a\\rb\\010 \\342\\200\\256rtl\\n\\n\\n'; \
                  printf '\\342\\202'; sleep 0.05; printf '\\254 euro\\n'; head -c 200000 /dev/zero | tr '\\0' '\\033'; printf '\\033]8;;http';";
-    let bad = format!("{noise} git init -q \"$(printf 'n\\033[31m\\342\\200\\256x')\"; echo 1 >\"$(printf 'n\\033[31m\\342\\200\\256x')/f\"; {noise} exit 0");
+    let bad = format!(
+        "{noise} git init -q \"$(printf 'n\\033[31m\\342\\200\\256x')\"; echo 1 >\"$(printf 'n\\033[31m\\342\\200\\256x')/f\"; {noise} exit 0"
+    );
     let agent = hostile(&sandbox, &bad);
     let agent = agent.to_str().unwrap();
     let told = clean(&sandbox, &sandbox.repo, &["run", "-y", "-v", "bad", "good", "--", agent]);

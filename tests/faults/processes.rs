@@ -48,7 +48,10 @@ fn a_child_that_commits_late_is_seen_or_ended() {
 #[test]
 fn an_agent_that_ignores_term_is_killed_after_the_grace() {
     // 29
-    let story = tell("echo x >x; commit stubborn-work; trap '' TERM; while :; do sleep 0.1; done", &["--timeout", "500ms"]);
+    let story = tell(
+        "echo x >x; commit stubborn-work; trap '' TERM; while :; do sleep 0.1; done",
+        &["--timeout", "500ms"],
+    );
     let story = story.bad_is("timed-out", &["timed out after", "output.log"]).kept();
     assert!(is_kept(&story.sandbox, "stubborn-work"));
 }
@@ -85,7 +88,11 @@ fn an_agent_that_can_not_be_started_fails_alone() {
     let before = sandbox.snapshot();
     let tasks = ["-j6", "interpreter", "binary", "plain", "folder", "missing", "good"];
     let output = sandbox.run(&tasks, &bin.join("{task}")).expect(1);
-    let output = output.tells(&["its interpreter '/nonexistent/sh' does not exist", "not executable", "it is a directory"]);
+    let output = output.tells(&[
+        "its interpreter '/nonexistent/sh' does not exist",
+        "not executable",
+        "it is a directory",
+    ]);
     let story = Story { sandbox, before, output }.good_landed().kept();
     for task in &tasks[1..6] {
         assert_eq!(story.sandbox.state(task), "failed", "{task}");

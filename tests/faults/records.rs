@@ -7,7 +7,8 @@ use crate::common::Sandbox;
 use crate::support::{Story, hostile, is_kept, scene, sound, tell_in, users_things_are_there};
 
 /// Where the agent finds the records; `$run` is the run's, `$mine` the task's.
-const PATHS: &str = "all=$GIT_PARALLEL_ROOT/.git/parallel; run=$all/runs/$GIT_PARALLEL_RUN; mine=$run/tasks/bad;";
+const PATHS: &str =
+    "all=$GIT_PARALLEL_ROOT/.git/parallel; run=$all/runs/$GIT_PARALLEL_RUN; mine=$run/tasks/bad;";
 
 /// Runs a task that commits, and then does this to the records.
 #[track_caller]
@@ -27,7 +28,15 @@ fn spoil(what: &str) -> Story {
 /// Every command ends in words, and a new run can be made.
 #[track_caller]
 fn usable(sandbox: &Sandbox) {
-    for args in [&["status"][..], &["list"], &["logs"], &["land"], &["abort"], &["cleanup", "-n"], &["status", "--json"]] {
+    for args in [
+        &["status"][..],
+        &["list"],
+        &["logs"],
+        &["land"],
+        &["abort"],
+        &["cleanup", "-n"],
+        &["status", "--json"],
+    ] {
         let output = sandbox.parallel(args);
         assert!(matches!(output.code, 0 | 1 | 3), "{args:?}: {}", output.all());
         assert!(!output.stderr.contains("panicked"), "{args:?}: {}", output.all());
@@ -52,7 +61,12 @@ fn the_pipe_and_the_lock_of_a_shim_are_replaced() {
 #[test]
 fn a_shim_without_its_pipe_can_be_stopped() {
     let sandbox = scene();
-    let agent = hostile(&sandbox, &format!("{PATHS} echo x >x; commit; rm -f $mine/control $run/control $mine/alive; mark gone; sleep 300"));
+    let agent = hostile(
+        &sandbox,
+        &format!(
+            "{PATHS} echo x >x; commit; rm -f $mine/control $run/control $mine/alive; mark gone; sleep 300"
+        ),
+    );
     let before = sandbox.snapshot();
     let running = sandbox.spawn_run(&["bad", "good"], &agent);
     sandbox.await_mark("gone");
@@ -113,7 +127,9 @@ fn records_that_are_gone_lose_no_work() {
 
 #[test]
 fn a_log_replaced_by_a_link_is_not_written_through() {
-    let story = spoil("echo precious >$IO/victim; rm $mine/output.log; ln -s $IO/victim $mine/output.log; echo noise");
+    let story = spoil(
+        "echo precious >$IO/victim; rm $mine/output.log; ln -s $IO/victim $mine/output.log; echo noise",
+    );
     assert_eq!(story.sandbox.read_io("victim"), "precious\n");
     // Neither are the next task's, nor a retry's.
     usable(&story.sandbox);
@@ -123,7 +139,8 @@ fn a_log_replaced_by_a_link_is_not_written_through() {
 #[test]
 fn records_behind_a_link_are_refused() {
     // `.git/parallel` itself becomes a link: nothing is written through it by the next command.
-    let story = spoil("mkdir $IO/elsewhere; mv $all $IO/elsewhere/parallel; ln -s $IO/elsewhere/parallel $all");
+    let story =
+        spoil("mkdir $IO/elsewhere; mv $all $IO/elsewhere/parallel; ln -s $IO/elsewhere/parallel $all");
     let sandbox = &story.sandbox;
     let output = sandbox.run(&["again"], &sandbox.simple_agent()).expect(3);
     output.tells(&["is a symbolic link"]);
