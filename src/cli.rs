@@ -2,13 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
-use crate::error::exit;
 use crate::plan::parse_duration;
 
 /// Run agents at once, each on its own branch and worktree, and land what they finish.
@@ -34,40 +32,24 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands.
+/// The commands; what each does is told where its arguments are.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a run and see it through
     Run(RunArgs),
-    /// Show where a run stands
     Status(StatusArgs),
-    /// Show an agent's output
     Logs(LogsArgs),
-    /// Stop agents and keep their work
     Abort(AbortArgs),
-    /// Wait for the end of a run
     Wait(WaitArgs),
-    /// Pick an interrupted run up
     Resume(ResumeArgs),
-    /// Run failed, aborted or conflicted tasks again
     Retry(RetryArgs),
-    /// Settle a conflict in the task's own worktree
     Resolve(ResolveArgs),
-    /// Land what is finished, resolved or held
     Land(LandArgs),
-    /// List all runs
     List(ListArgs),
-    /// Remove worktrees, branches and records that are safe to remove
     Cleanup(CleanupArgs),
-    /// Check whether a run could start here
     Doctor(DoctorArgs),
-    /// Show the main job in a throw-away repository
     Demo(DemoArgs),
-    /// Print a shell's completion script
     Completions(CompletionsArgs),
-    /// Write the man pages into a directory
     Man(ManArgs),
-    /// Answer a shell's completion script; not for people
     #[command(hide = true)]
     Complete(CompleteArgs),
     /// The process beside each agent; not for people
@@ -190,8 +172,11 @@ pub enum LeftoversArg {
     Refuse,
 }
 
-/// Show where a run stands: the latest, or the one named. Works from anywhere in the repository, also while
-/// the run is going.
+/// Show where a run stands.
+///
+/// Tells the state of each task of the latest run, or of the one named, what each needs from you, and the
+/// totals. Works from anywhere in the repository, also while the run is going. The exit code says only
+/// whether there was a run to show.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// The run's id [default: the latest]
@@ -205,8 +190,10 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
-/// Show an agent's output. Terminal escapes are neutralised unless --raw is given. Without TASK, the output
-/// of every task of the latest run is shown.
+/// Show an agent's output.
+///
+/// Both output streams of the agent are shown in the order they came. Terminal escapes are neutralised
+/// unless --raw is given. Without TASK, the output of every task of the run is shown, each under its name.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     /// The task
@@ -223,8 +210,10 @@ pub struct LogsArgs {
     pub run: Option<String>,
 }
 
-/// Stop agents (TERM to the whole process group, KILL after 5 seconds) and keep their work. Without TASK, the
-/// whole run ends. A run whose supervisor died is ended for good.
+/// Stop agents and keep their work.
+///
+/// An agent's whole process group gets TERM, and KILL if it is still there after 5 seconds. Without TASK, the
+/// whole run ends. A run whose supervisor died is ended for good. Branches, worktrees and logs stay.
 #[derive(Debug, Args)]
 pub struct AbortArgs {
     /// The tasks to stop [default: all, and the run]
@@ -235,7 +224,9 @@ pub struct AbortArgs {
     pub cleanup: bool,
 }
 
-/// Wait for the end of a run and exit as it does; 124 if --timeout ran out first.
+/// Wait for the end of a run.
+///
+/// Exits as the run did; with 124 if --timeout ran out first.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     /// The run's id [default: the latest]
@@ -246,8 +237,10 @@ pub struct WaitArgs {
     pub timeout: Option<Duration>,
 }
 
-/// Pick up a run whose supervisor died: agents that still run are taken over, half-done landings are
-/// finished, and the run goes on to its end. Doing it twice changes nothing.
+/// Pick an interrupted run up.
+///
+/// Agents that still run are taken over, half-done landings are finished, and the run goes on to its end.
+/// Doing it twice changes nothing.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
     /// The run's id [default: the latest]
@@ -264,8 +257,9 @@ pub struct ResumeArgs {
     pub verbose: bool,
 }
 
-/// Run failed, timed-out, aborted, conflicted or held tasks again: in their worktree, on their branch as it
-/// is, or with --fresh from the base.
+/// Run failed, aborted, conflicted or held tasks again.
+///
+/// Each goes on in its worktree, on its branch as it is, or with --fresh from the base.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The tasks
@@ -279,9 +273,12 @@ pub struct RetryArgs {
     pub run: Option<String>,
 }
 
-/// Settle a conflict: merge the target into the task's branch, in the task's own worktree, and open your
-/// shell, the merge tool or a command there. Your checkout and the target are not touched. Afterwards,
-/// 'git parallel land TASK' lands it.
+/// Settle a conflict in the task's own worktree.
+///
+/// Merges the target into the task's branch, in the task's worktree, and opens your shell, the merge tool or
+/// a command there. Your checkout and the target are not touched. A merge that is resolved when the shell or
+/// the command ends is committed, if you did not do so yourself. Afterwards, 'git parallel land TASK' lands
+/// it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -297,8 +294,10 @@ pub struct ResolveArgs {
     pub with: Option<String>,
 }
 
-/// Land what is finished, resolved or held. Refuses while the task's worktree holds conflict markers or an
-/// unfinished merge. Without TASK, everything that can be landed is.
+/// Land what is finished, resolved or held.
+///
+/// Without TASK, everything that can be landed is. A task whose worktree holds conflict markers or an
+/// unfinished merge is refused.
 #[derive(Debug, Args)]
 pub struct LandArgs {
     /// The tasks to land [default: all that wait]
@@ -309,7 +308,9 @@ pub struct LandArgs {
     pub run: Option<String>,
 }
 
-/// List all runs, the latest last.
+/// List all runs.
+///
+/// One line a run, the latest last: its id, where it stands, its target, and what became of its tasks.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// Print one JSON object
@@ -317,8 +318,11 @@ pub struct ListArgs {
     pub json: bool,
 }
 
-/// Remove worktrees, branches and records that are safe to remove, and say why the others stay. Never removes
-/// unlanded commits, or changed, untracked or ignored files, unless --force names the task.
+/// Remove worktrees, branches and records that are safe to remove.
+///
+/// Says why the others stay. Unlanded commits, and files that are changed, untracked or ignored, are removed
+/// only where --force names their task. Ignored files that can be made again (see parallel.disposable) count
+/// for nothing.
 #[derive(Debug, Args)]
 pub struct CleanupArgs {
     /// The tasks [default: all of the run]
@@ -338,12 +342,17 @@ pub struct CleanupArgs {
     pub force: bool,
 }
 
-/// Check whether a run could start here: every problem at once, each with what to do.
+/// Check whether a run could start here.
+///
+/// Tells every problem at once, each with what to do about it. Changes nothing.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {}
 
-/// Show the main job in a throw-away repository, with small shell scripts as agents: three agents at once,
-/// one fast-forward, one merge, and one conflict that is escalated, with how to settle it.
+/// Show the main job in a throw-away repository.
+///
+/// Makes a small repository and runs three agents in it at once, which are shell scripts: the first lands by
+/// fast-forward, the second by a merge, and the third has a conflict, with the commands that settle it. The
+/// repository is kept, to look at and to try them in.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// An empty or new directory to make it in [default: a temporary one]
@@ -351,7 +360,10 @@ pub struct DemoArgs {
     pub dir: Option<PathBuf>,
 }
 
-/// Print the completion script of a shell, for 'git parallel' and 'git-parallel'.
+/// Print a shell's completion script.
+///
+/// Those for bash, zsh and fish complete 'git parallel' through the shell's completion of git, and
+/// 'git-parallel'; the others complete 'git-parallel'. Where to put a script is said at its top.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
     /// The shell
@@ -359,7 +371,7 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Answer a shell's completion script: what could stand in the place of the last word.
+/// Answer a shell's completion script; not for people.
 #[derive(Debug, Args)]
 pub struct CompleteArgs {
     /// The words that follow 'git parallel', up to the cursor
@@ -367,25 +379,15 @@ pub struct CompleteArgs {
     pub words: Vec<OsString>,
 }
 
-/// Write the man pages into a directory, such as ~/.local/share/man/man1.
+/// Write the man pages into a directory.
+///
+/// The directory is made if need be. For a command in PREFIX/bin, man finds the pages in
+/// PREFIX/share/man/man1.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The directory
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
-}
-
-/// Prints what clap has to say (help, version, or a usage error) and gives the exit code.
-pub fn explain(usage: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
-    // `git parallel` alone prints the short help, as an answer.
-    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = Cli::command().print_help();
-        return ExitCode::SUCCESS;
-    }
-    // A reader that went away is no reason to fail.
-    let _ = usage.print();
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
-        Err(usage) => return cli::explain(&usage),
+        Err(usage) => return commands::explain(&usage),
     };
     match commands::execute(cli.command) {
         Ok(code) => code,

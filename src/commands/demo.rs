@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use super::{narrate, print};
 use crate::cli::DemoArgs;
 use crate::error::{Failure, exit};
-use crate::git::{Git, LOCAL_ENV_VARS, Repository};
+use crate::git::{Git, LOCAL_ENV_VARS};
 use crate::run::{How, Run, Task, TaskName, TaskState};
 use crate::store::{self, Layout};
 use crate::{agents, sys, ui};
@@ -166,7 +166,8 @@ fn make_repository(dir: &Path, repo: &Path) -> Result<()> {
 }
 
 fn latest_run(repo: &Path) -> Result<Run> {
-    let layout = Layout::new(&Repository::discover(repo)?.common_dir);
+    // Not discovered: GIT_DIR may name another repository.
+    let layout = Layout::new(&repo.join(".git"));
     let id = store::list(&layout)?.pop().context("the run has left no record")?;
     Ok(store::load(&layout, &id)?.run)
 }

@@ -1,6 +1,184 @@
-//! `git parallel man`.
-use crate::cli::ManArgs;
-pub fn man(_args: &ManArgs) -> anyhow::Result<u8> {
-    anyhow::bail!("not yet")
+//! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
+
+mod sections;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+use super::print;
+use crate::cli::{Cli, ManArgs};
+use crate::error::exit;
+use sections::{AGENT_ARGUMENTS, CONFIGURATION, ENVIRONMENT, EXIT_STATUS, FILES, Section};
+
+/// Writes the pages into a directory.
+pub fn man(args: &ManArgs) -> Result<u8> {
+    let dir = &args.dir;
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let pages = pages();
+    for (name, text) in &pages {
+        let path = dir.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    print(&format!("wrote {} man pages to {}\n", pages.len(), dir.display()))?;
+    Ok(exit::OK)
 }
-pub fn pages() {}
+
+/// Every page: its file name and its text.
+fn pages() -> Vec<(String, String)> {
+    let mut cli = Cli::command().subcommand_help_heading("COMMANDS");
+    cli.build();
+    let visible: Vec<clap::Command> = cli.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
+    let names: Vec<String> = visible.iter().map(|c| format!("git-parallel-{}", c.get_name())).collect();
+    let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &names))];
+    let parent = ["git-parallel".to_owned()];
+    pages.extend(visible.iter().zip(&names).map(|(c, name)| (format!("{name}.1"), page(c, name, &parent))));
+    pages
+}
+
+fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
+    let version = format!("git-parallel {}", env!("CARGO_PKG_VERSION"));
+    let mut roff = Roff::new();
+    // No date: a page is the same whenever it is made.
+    roff.control("TH", [name.to_uppercase().as_str(), "1", "", version.as_str(), "git-parallel"]);
+    // As in git's own pages: names of commands are not hyphenated.
+    roff.control("nh", []).control("ad", ["l"]);
+    roff.control("SH", ["NAME"]);
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let (first, rest) = about.split_at(about.chars().next().map_or(0, char::len_utf8));
+    roff.text([roman(format!("{name} - {}{rest}", first.to_lowercase()))]);
+    synopsis(&mut roff, command);
+    let mut text = roff.render();
+    text.push_str(&generated(command));
+
+    let mut roff = Roff::new();
+    let sections: &[&Section] = match command.get_name() {
+        "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
+        "run" => &[&AGENT_ARGUMENTS, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
+        _ => &[],
+    };
+    for section in sections {
+        tagged(&mut roff, section);
+    }
+    examples(&mut roff, command);
+    roff.control("SH", ["SEE ALSO"]);
+    let pages = see_also.iter().map(String::as_str).chain(["git", "git-worktree", "git-merge"]);
+    let pages: Vec<Inline> = pages
+        .enumerate()
+        .flat_map(|(i, page)| {
+            let comma = if i == 0 { "" } else { ", " };
+            [roman(comma), bold(page), roman("(1)")]
+        })
+        .collect();
+    roff.text(pages);
+    text.push_str(&without_preamble(&roff.render()));
+    text
+}
+
+/// The definitions that each part of a page begins with stand at its top already.
+fn without_preamble(part: &str) -> String {
+    part.replace(&Roff::new().render(), "")
+}
+
+/// `git parallel run [OPTIONS] <TASK>...`, as the help has it.
+fn synopsis(roff: &mut Roff, command: &clap::Command) {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([bold(name), roman(usage.strip_prefix(name).unwrap_or(usage))]);
+}
+
+/// DESCRIPTION, OPTIONS and COMMANDS, by clap.
+fn generated(command: &clap::Command) -> String {
+    let man = clap_mangen::Man::new(command.clone());
+    let mut text = Vec::new();
+    let mut written = man.render_description_section(&mut text);
+    written = written.and_then(|()| man.render_options_section(&mut text));
+    if command.get_subcommands().any(|c| !c.is_hide_set()) {
+        written = written.and_then(|()| man.render_subcommands_section(&mut text));
+    }
+    // Writing to memory can't fail.
+    let _ = written;
+    without_preamble(&String::from_utf8_lossy(&text))
+}
+
+fn tagged(roff: &mut Roff, section: &Section) {
+    roff.control("SH", [section.title]);
+    if !section.intro.is_empty() {
+        roff.text([roman(section.intro)]);
+    }
+    for (tag, text) in section.entries {
+        roff.control("TP", []);
+        roff.text([bold(*tag)]);
+        roff.text([roman(*text)]);
+    }
+}
+
+/// The examples that stand below a command's help.
+fn examples(roff: &mut Roff, command: &clap::Command) {
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let Some(examples) = after.strip_prefix("Examples:\n") else { return };
+    roff.control("SH", ["EXAMPLES"]);
+    for line in examples.lines() {
+        roff.control("PP", []);
+        roff.control("RS", ["4"]);
+        roff.text([italic(line.trim())]);
+        roff.control("RE", []);
+    }
+}
+
+/// Prints what clap has to say (help, version, or a usage error) and gives the exit code. Where the manual is
+/// installed, `--help` on a terminal opens it instead.
+pub fn explain(usage: &clap::Error) -> ExitCode {
+    // `git parallel` alone prints the short help, as an answer.
+    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    }
+    open_manual(usage);
+    // A reader that went away is no reason to fail.
+    let _ = usage.print();
+    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
+}
+
+/// Opens the man page of the command that `--help` was asked of, in place of the help: only on a terminal,
+/// and only if the page is installed. Returns if there is none to open.
+fn open_manual(usage: &clap::Error) {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .take_while(|word| word != "--")
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let asked = usage.kind() == ErrorKind::DisplayHelp && words.iter().any(|w| w == "--help");
+    if !asked || !std::io::stdout().is_terminal() {
+        return;
+    }
+    let page = match words.first().filter(|word| !word.starts_with('-')) {
+        Some(command) => format!("git-parallel-{command}.1"),
+        None => "git-parallel.1".to_owned(),
+    };
+    if let Some(path) = find(&page) {
+        // If there is no man, the help does.
+        let _ = crate::sys::become_program(&[OsString::from("man"), path.into()]);
+    }
+}
+
+/// The page beside our own executable, or where man looks.
+fn find(page: &str) -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let prefix = own.as_deref().and_then(|exe| exe.parent()?.parent()).map(|dir| dir.join("share/man"));
+    let manpath = std::env::var_os("MANPATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share/man"));
+    let system = ["/usr/local/share/man", "/usr/share/man"].map(PathBuf::from);
+    let dirs = prefix.into_iter().chain(std::env::split_paths(&manpath)).chain(home).chain(system);
+    let files = dirs.filter(|dir| dir.is_absolute()).map(|dir| dir.join("man1").join(page));
+    files.flat_map(|file| [file.clone(), file.with_extension("1.gz")]).find(|file| file.is_file())
+}

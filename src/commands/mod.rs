@@ -24,6 +24,8 @@ use anyhow::Result;
 
 use crate::cli::Command;
 
+pub use man::explain;
+
 /// Carries out a command and gives the exit code.
 pub fn execute(command: Command) -> Result<ExitCode> {
     let code = match command {

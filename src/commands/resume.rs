@@ -15,6 +15,8 @@ pub fn resume(args: &ResumeArgs) -> Result<u8> {
     let lock = place.lock(&Holder::this_process("resume", Some(id.clone()), 0, 0))?;
     let loaded = place.load(Some(&id.0))?;
     if loaded.run.finished_at.is_some() {
+        // Its supervisor may have died in between.
+        crate::engine::control::forget(&loaded.dir.control());
         narrate(&format!("run {id} came to its end: there is nothing to resume\n"));
         return Ok(loaded.run.exit_code());
     }

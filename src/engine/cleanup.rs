@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 
-use super::Context;
-use crate::git::{self, Expect};
+use super::{Context, collect};
+use crate::git;
 use crate::run::{CleanUp, Event, Oid, Task, TaskState};
+
+/// Why a worktree stays that the run did not make, or that somebody made anew after it was removed.
+const NOT_OURS: &str = "the run did not create it";
 
 /// Removes what is safe to remove after a task landed, or had nothing to land.
 pub(super) fn clean_up(context: &Context, task: &Task) -> Event {
@@ -30,16 +33,20 @@ pub fn remove_by_force(context: &Context, task: &Task) -> Result<CleanUp> {
     let branch = task.spec.branch_ref();
     let tip = git::branch_tip(&context.repo, &branch)?;
     if let Some(tip) = &tip {
-        let pin = context.pin(task.name(), "tip");
-        git::set_ref(&context.repo, &pin, tip, Expect::Any, "parallel: pin before removing")?;
+        collect::pin(context, task, "tip", tip)?;
     }
     let mut cleanup = CleanUp { worktree_kept: None, branch_kept: None };
     if is_there(context, task)? {
-        if let Some(reason) = git::why_never(&context.repo, path)? {
-            cleanup.worktree_kept = Some(reason);
+        let stays = match task.worktree_created {
+            true => git::why_never(&context.repo, path)?,
+            false => Some(NOT_OURS.to_owned()),
+        };
+        if stays.is_some() {
+            cleanup.worktree_kept = stays;
             cleanup.branch_kept = Some("its worktree is kept".to_owned());
             return Ok(cleanup);
         }
+        collect::pin_detached(context, task)?;
         git::remove(&context.repo, path)?;
         context.prune_parents(task);
     }
@@ -79,11 +86,13 @@ fn is_there(context: &Context, task: &Task) -> Result<bool> {
 /// Removes the worktree; says why not, if it stays.
 fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Option<String>> {
     let path = task.spec.worktree.as_path();
-    if !task.worktree_created {
-        return Ok(Some("the run did not create it".to_owned()));
-    }
     if !is_there(context, task)? {
+        // An earlier attempt to clean up may have got just this far.
+        context.prune_parents(task);
         return Ok(None);
+    }
+    if !task.worktree_created {
+        return Ok(Some(NOT_OURS.to_owned()));
     }
     if let Some(reason) = git::why_kept(&context.repo, path, &context.disposable)? {
         return Ok(Some(reason));

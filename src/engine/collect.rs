@@ -47,6 +47,7 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
     if let Some(tip) = &tip {
         pin(context, task, "tip", tip)?;
     }
+    pin_detached(context, task)?;
     let work = match tip {
         Some(tip) => measure(context, &tip)?,
         None => Work::default(),
@@ -57,6 +58,15 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
         Err(e) => (None, Some(format!("its uncommitted files could not be pinned: {e:#}"))),
     };
     Ok(Event::Collected { task: task.name().clone(), work: Work { snapshot, ..work }, note })
+}
+
+/// Pins what a detached HEAD in the task's worktree is on: nothing else has it once the worktree is gone.
+pub(super) fn pin_detached(context: &Context, task: &Task) -> Result<()> {
+    let worktree = git::worktree_at(&context.repo, task.spec.worktree.as_path())?;
+    match worktree.map(|worktree| worktree.head) {
+        Some(Head::Detached(commit)) => pin(context, task, "detached", &commit),
+        _ => Ok(()),
+    }
 }
 
 /// Pins the uncommitted files of an agent that did not finish, without touching its index or its files.
@@ -123,7 +133,7 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
 
 /// Keeps a commit reachable under `refs/parallel`, whatever happens to its branch. What an earlier look or
 /// attempt pinned there stays reachable too.
-fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
+pub(super) fn pin(context: &Context, task: &Task, what: &str, commit: &Oid) -> Result<()> {
     let pin = context.pin(task.name(), what);
     match git::branch_tip(&context.repo, &pin)? {
         Some(old) if old == *commit => return Ok(()),

@@ -44,9 +44,14 @@ pub(super) struct Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // One that stays behind is harmless: without a reader it refuses every request.
-        let _ = std::fs::remove_file(&self.path);
+        forget(&self.path);
     }
+}
+
+/// Takes the pipe of a supervisor away that is gone. One that stays behind is harmless: without a reader it
+/// refuses every request.
+pub fn forget(path: &Path) {
+    let _ = std::fs::remove_file(path);
 }
 
 /// Listens for requests for as long as the runtime lives.

@@ -147,9 +147,9 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     if let Some((name, _)) = &target {
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
-    let tasks = tasks::plan(repo, &worktrees, &ask, &mut problems);
+    let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
     if let Some(base) = &base {
-        tasks::check_agent(repo, &ask, base, &mut problems);
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
     match (target, base) {

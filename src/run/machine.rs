@@ -231,7 +231,12 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.stop = None;
             task.stop_sent = None;
         }
-        Event::CleanedUp { cleanup, .. } => task.cleanup = Some(cleanup.clone()),
+        Event::CleanedUp { cleanup, .. } => {
+            // What comes under its name once it is gone is somebody else's.
+            task.worktree_created &= cleanup.worktree_kept.is_some();
+            task.branch_created &= cleanup.branch_kept.is_some();
+            task.cleanup = Some(cleanup.clone());
+        }
         Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => {}
     }
 }

@@ -93,6 +93,7 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         Event::Prepared { .. } if task.state == TaskState::Aborted => {
             (Mark::Warning, "aborted before its agent started".to_owned())
         }
+        Event::Prepared { note: Some(note), .. } => (Mark::Warning, text::one_line(note)),
         // Book-keeping: what comes of it is told when it comes.
         Event::Begun { .. }
         | Event::Prepared { .. }

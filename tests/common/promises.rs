@@ -371,10 +371,16 @@ pub fn journal(run: &Path) -> Vec<Value> {
 
 /// Whether the rest of a pin's name is that of a task of the run and something that we keep.
 fn explains(spec: &Value, rest: &str) -> bool {
-    let kinds = ["tip", "detached", "other-branch", "deleted", "overwritten", "leftovers", "before"];
+    let kinds = ["tip", "detached", "other-branch", "deleted", "overwritten", "leftovers", "attempt"];
     let tasks = spec["tasks"].as_array().expect("a list");
     rest.rsplit_once('/').is_some_and(|(task, what)| {
-        kinds.contains(&what) && tasks.iter().any(|t| t["name"].as_str() == Some(task))
+        // An older one that the newer does not hold has a number or its commit behind its name.
+        let kind = kinds.iter().find_map(|kind| what.strip_prefix(kind));
+        let is_known = kind.is_some_and(|rest| {
+            rest.is_empty()
+                || rest.strip_prefix('-').is_some_and(|r| r.bytes().all(|b| b.is_ascii_hexdigit()))
+        });
+        is_known && tasks.iter().any(|t| t["name"].as_str() == Some(task))
     })
 }
 

@@ -220,10 +220,20 @@ pub(super) fn check_room(
     tasks: usize,
     problems: &mut Vec<Problem>,
 ) {
-    let Some(there) = worktrees.ancestors().find(|dir| dir.is_dir()) else { return };
+    let Some(there) = worktrees.ancestors().find(|dir| dir.symlink_metadata().is_ok()) else { return };
+    let elsewhere = "choose another place: git config parallel.worktreeDir DIR";
+    if !there.is_dir() {
+        problems.push(Problem::new(format!("{} is not a directory", there.display()), elsewhere));
+        return;
+    }
+    if worktrees.starts_with(&repo.common_dir) {
+        let what =
+            format!("{} is inside of the git directory: agents may not edit there", worktrees.display());
+        problems.push(Problem::new(what, elsewhere));
+        return;
+    }
     if rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_err() {
-        let hint = "choose another place: git config parallel.worktreeDir DIR";
-        problems.push(Problem::new(format!("{} can't be written to", there.display()), hint));
+        problems.push(Problem::new(format!("{} can't be written to", there.display()), elsewhere));
         return;
     }
     let Ok(size) = crate::git::tree_size(repo, base) else { return };

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use bstr::ByteSlice;
+
 use super::{Ask, OnExisting, Problem};
 use crate::git::{self, Repository, Worktree};
 use crate::plan::{self, Request};
@@ -19,6 +21,7 @@ pub(super) fn plan(
     repo: &Repository,
     worktrees: &Path,
     ask: &Ask,
+    target: Option<&Text>,
     problems: &mut Vec<Problem>,
 ) -> Vec<TaskSpec> {
     let requests = match &ask.tasks {
@@ -40,12 +43,38 @@ pub(super) fn plan(
             continue;
         }
         let before = problems.len();
-        let task = meet_existing(task, &present, ask.existing, problems);
+        problems.extend(tasks.iter().find_map(|other| same_branch(&task, other)));
+        let task = match target {
+            Some(target) if *target == task.branch => {
+                let what =
+                    format!("task '{}' would work on '{target}', the branch it is to land on", task.name);
+                problems.push(Problem::new(what, "choose another name or --prefix"));
+                continue;
+            }
+            _ => meet_existing(task, &present, ask.existing, problems),
+        };
         if problems.len() == before {
             tasks.push(task);
         }
     }
     tasks
+}
+
+/// Two names may mean one branch (`x` and `feature/x`), or branches of which one is a folder of the other.
+fn same_branch(task: &TaskSpec, other: &TaskSpec) -> Option<Problem> {
+    let (mine, theirs) = (task.branch_ref(), other.branch_ref());
+    let is_below = |a: &Text, b: &Text| {
+        a.as_bstr().strip_prefix(b.as_bstr().as_bytes()).is_some_and(|r| r.starts_with(b"/"))
+    };
+    let why = if mine == theirs {
+        format!("both work on branch '{}'", task.branch)
+    } else if is_below(&mine, &theirs) || is_below(&theirs, &mine) {
+        format!("branch '{}' can't be made beside '{}'", task.branch, other.branch)
+    } else {
+        return None;
+    };
+    let what = format!("tasks '{}' and '{}' can't both exist: {why}", other.name, task.name);
+    Some(Problem::new(what, "choose another name or --prefix"))
 }
 
 fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
@@ -133,7 +162,7 @@ fn folder_clash(task: &TaskSpec, present: &Present) -> Option<Problem> {
 }
 
 /// The agent's command must be there, and what it asks for must be known.
-pub(super) fn check_agent(repo: &Repository, ask: &Ask, base: &Oid, problems: &mut Vec<Problem>) {
+pub(super) fn check_agent(repo: &Repository, ask: &Ask, base: Option<&Oid>, problems: &mut Vec<Problem>) {
     let Some(program) = ask.agent.first() else { return };
     let dynamic = ["task", "branch", "worktree", "slot"].iter().any(|name| plan::mentions(program, name));
     if !dynamic {
@@ -150,10 +179,11 @@ pub(super) fn check_agent(repo: &Repository, ask: &Ask, base: &Oid, problems: &m
     }
 }
 
-fn missing_program(repo: &Repository, program: &Text, base: &Oid) -> Option<Problem> {
+fn missing_program(repo: &Repository, program: &Text, base: Option<&Oid>) -> Option<Problem> {
     let path = program.as_path();
     if path.is_relative() && program.as_bstr().contains(&b'/') {
         // It is run in the task's worktree, which has what the base commit has.
+        let base = base?;
         let tracked = git::tree_has(repo, base, path).unwrap_or(true);
         let hint = "worktrees hold tracked files only: commit it, or give its absolute path";
         return (!tracked)

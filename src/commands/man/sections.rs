@@ -1,0 +1,109 @@
+//! What the man pages say beyond the command line's definitions.
+
+/// A section of tags, each with its text.
+pub struct Section {
+    /// Its heading.
+    pub title: &'static str,
+    /// What stands above the tags.
+    pub intro: &'static str,
+    /// The tags and their texts.
+    pub entries: &'static [(&'static str, &'static str)],
+}
+
+/// Of `run`: what is replaced in the agent's arguments.
+pub const AGENT_ARGUMENTS: Section = Section {
+    title: "PLACEHOLDERS",
+    intro: "These are replaced inside each argument of AGENT. Anything else in braces stays as it is.",
+    entries: &[
+        ("{task}", "The task's name."),
+        ("{branch}", "The short name of its branch."),
+        ("{worktree}", "The absolute path of its worktree."),
+        ("{base}", "The commit that its branch starts from."),
+        ("{target}", "The short name of the target branch."),
+        ("{prompt}", "The task's prompt."),
+        ("{prompt_file}", "The path of a file that holds the prompt."),
+        ("{slot}", "A number from 0 to one less than --jobs, which no other running agent of the run has."),
+    ],
+};
+
+/// What exit codes mean.
+pub const EXIT_STATUS: Section = Section {
+    title: "EXIT STATUS",
+    intro: "",
+    entries: &[
+        ("0", "Every task landed or had nothing to land; or you declined; or a dry run."),
+        ("1", "The run ended and some task did not land; or a command could not do what it was asked."),
+        ("2", "Wrong usage."),
+        ("3", "Refused before anything was created."),
+        ("4", "Another run holds the repository."),
+        ("130, 143, 129", "Stopped by Ctrl-C, TERM or hang-up; the work is kept."),
+    ],
+};
+
+/// What is read from the configuration.
+pub const CONFIGURATION: Section = Section {
+    title: "CONFIGURATION",
+    intro: "Set by git-config(1). An option on the command line goes first.",
+    entries: &[
+        ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
+        ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
+        ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
+        (
+            "parallel.leftovers",
+            "Uncommitted work of an agent that exited 0: commit it (the default), or refuse it, which \
+             holds the task for you.",
+        ),
+        ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
+        ("parallel.confirm", "If false, run does not ask before it starts."),
+        (
+            "parallel.worktreeDir",
+            "Where the worktrees go; a relative path starts at the main worktree. Default: REPO.worktrees \
+             beside the repository.",
+        ),
+        (
+            "parallel.disposable",
+            "Ignored files that may go with the worktree of a landed task, as directory names with a \
+             trailing slash; may be given several times. Default: target/ node_modules/ __pycache__/ .venv/ \
+             dist/ build/.",
+        ),
+    ],
+};
+
+/// What an agent finds in its environment.
+pub const ENVIRONMENT: Section = Section {
+    title: "ENVIRONMENT",
+    intro: "An agent has the environment that the run was started with, less what ties git to one \
+            repository (GIT_DIR and the like), and these. So has the command that resolve runs.",
+    entries: &[
+        ("GIT_PARALLEL_RUN", "The run's id."),
+        ("GIT_PARALLEL_TASK", "The task's name."),
+        ("GIT_PARALLEL_BRANCH", "The short name of its branch."),
+        ("GIT_PARALLEL_BASE", "The commit that its branch starts from."),
+        ("GIT_PARALLEL_TARGET", "The short name of the target branch."),
+        ("GIT_PARALLEL_WORKTREE", "The absolute path of its worktree, which is its current directory."),
+        ("GIT_PARALLEL_ROOT", "The main worktree, or the git directory of a bare repository."),
+        ("GIT_PARALLEL_PROMPT_FILE", "A file that holds the prompt, if the task has one."),
+        ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
+        ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
+        ("GIT_PARALLEL_CONFLICTS", "For resolve alone: the paths that collide, one a line."),
+        (
+            "GIT_CEILING_DIRECTORIES",
+            "Names the directory of the worktrees as well, so that git in a worktree can't find the \
+             repository around it.",
+        ),
+    ],
+};
+
+/// What is where.
+pub const FILES: Section = Section {
+    title: "FILES",
+    intro: "All but the worktrees is in the repository's common git directory.",
+    entries: &[
+        ("parallel/runs/RUN/run.json", "What was asked."),
+        ("parallel/runs/RUN/journal.jsonl", "What happened, one event a line."),
+        ("parallel/runs/RUN/tasks/TASK/output.log", "The agent's output."),
+        ("parallel/lock", "Held while a run goes on; it tells which."),
+        ("refs/parallel/RUN/", "Keeps the commits of the run's tasks reachable."),
+        ("../REPO.worktrees/TASK", "The task's worktree."),
+    ],
+};
