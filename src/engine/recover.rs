@@ -32,7 +32,8 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
         match task.state {
             TaskState::Preparing => take_back_worktree(context, task),
             TaskState::Landed | TaskState::Unchanged => {
-                git::finish_removal(&context.repo, task.spec.worktree.as_path())
+                git::finish_removal(&context.repo, task.spec.worktree.as_path());
+                context.prune_parents(task);
             }
             _ => {}
         }

@@ -138,7 +138,6 @@ fn a_stash_of_an_agents_loses_none_of_the_users() {
 }
 
 #[test]
-#[ignore = "open: the stash is not watched"]
 fn a_stash_that_an_agent_took_is_told() {
     // 41
     let story = tell("git stash pop -q; commit", &[]);
