@@ -87,6 +87,11 @@ fn command(words: &[OsString]) -> clap::Command {
             c.mut_arg("into", |a| a.add(branches())).mut_arg("base", |a| a.add(branches()))
         })
         .mut_subcommand("status", |c| c.mut_arg("run", |a| a.add(runs())))
+        .mut_subcommand("wait", |c| c.mut_arg("run", |a| a.add(runs())))
+        .mut_subcommand("resume", |c| c.mut_arg("run", |a| a.add(runs())))
+        .mut_subcommand("retry", |c| {
+            c.mut_arg("tasks", |a| a.add(tasks(can_retry))).mut_arg("run", |a| a.add(runs()))
+        })
         .mut_subcommand("logs", |c| {
             c.mut_arg("task", |a| a.add(tasks(|_| true))).mut_arg("run", |a| a.add(runs()))
         })
@@ -125,6 +130,11 @@ fn can_stop(task: &Task) -> bool {
 
 fn can_land(task: &Task) -> bool {
     matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted)
+}
+
+fn can_retry(task: &Task) -> bool {
+    use TaskState::{Aborted, Conflicted, Failed, Held, TimedOut};
+    matches!(task.state, Failed | TimedOut | Aborted | Conflicted | Held)
 }
 
 fn has_conflict(task: &Task) -> bool {

@@ -150,6 +150,7 @@ fn make_repository(dir: &Path, repo: &Path) -> Result<()> {
         ("parallel.branchPrefix", "feature/"),
         ("parallel.worktreeDir", ""),
         ("parallel.leftovers", "commit"),
+        ("parallel.retries", "0"),
         ("parallel.timeout", "60s"),
     ];
     for (key, value) in settings {

@@ -26,6 +26,7 @@ const LINES: &[(&str, &str)] = &[
     ("git parallel logs docs d", "git parallel logs docs d"),
     ("git parallel resolve ", "git parallel resolve billing"),
     ("git parallel land ", "git parallel land billing"),
+    ("git parallel retry ", "git parallel retry billing"),
     ("git parallel land d", "git parallel land d"),
     ("git parallel status 2", "git parallel status RUN"),
     ("git pl land ", "git pl land billing"),

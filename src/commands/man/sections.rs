@@ -36,6 +36,7 @@ pub const EXIT_STATUS: Section = Section {
         ("2", "Wrong usage."),
         ("3", "Refused before anything was created."),
         ("4", "Another run holds the repository."),
+        ("124", "wait --timeout ran out."),
         ("130, 143, 129", "Stopped by Ctrl-C, TERM or hang-up; the work is kept."),
     ],
 };
@@ -53,6 +54,7 @@ pub const CONFIGURATION: Section = Section {
             "Uncommitted work of an agent that exited 0: commit it (the default), or refuse it, which \
              holds the task for you.",
         ),
+        ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
