@@ -91,6 +91,11 @@ fn told(task: &Task, cleanup: &CleanUp, dry_run: bool) -> String {
     }
 }
 
+/// What an agent itself amended or reset away goes with the record.
+fn is_abandoned(pin: &[u8]) -> bool {
+    pin.starts_with(engine::ABANDONED.as_bytes())
+}
+
 /// A run of which nothing is left, and whose commits are all on branches, needs no record and no pins.
 fn remove_record(context: &Context, run: &Run, dry_run: bool) -> Result<()> {
     let id = &run.spec.id;
@@ -100,9 +105,12 @@ fn remove_record(context: &Context, run: &Run, dry_run: bool) -> Result<()> {
     }
     let prefix = format!("refs/parallel/{id}/");
     let pins = git::list(&context.repo, &prefix)?;
-    let branches = git::list(&context.repo, "refs/heads/")?;
+    let mut branches = git::list(&context.repo, "refs/heads/")?;
+    // Most of it is on the target, so that is asked first.
+    branches.sort_by_key(|(name, _)| *name != run.spec.target_ref());
     for (pin, commit) in &pins {
-        let mut held = false;
+        let abandoned = pin.as_bstr().rsplit(|&b| b == b'/').next().is_some_and(is_abandoned);
+        let mut held = abandoned;
         for (_, tip) in &branches {
             held = held || git::is_ancestor(&context.repo, commit, tip)?;
         }

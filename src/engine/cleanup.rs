@@ -47,6 +47,7 @@ pub fn remove_by_force(context: &Context, task: &Task) -> Result<CleanUp> {
             return Ok(cleanup);
         }
         collect::pin_detached(context, task)?;
+        collect::keep_abandoned(context, task)?;
         git::remove(&context.repo, path)?;
         context.prune_parents(task);
     }
@@ -98,6 +99,7 @@ fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Optio
         return Ok(Some(reason));
     }
     if !dry_run {
+        collect::keep_abandoned(context, task)?;
         git::remove(&context.repo, path)?;
         context.prune_parents(task);
     }

@@ -7,9 +7,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::trouble::words;
 use super::{Context, landing};
 use crate::git::{self, Changes, Expect, Head, Sight};
 use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work};
+
+/// The pin of what an agent committed and then left behind. Nobody misses it when a record is cleaned up.
+pub const ABANDONED: &str = "abandoned";
 
 /// Looks at a task whose agent ended, or that a person asked to land.
 pub(super) fn collect(context: &Context, task: &Task) -> Event {
@@ -18,10 +22,12 @@ pub(super) fn collect(context: &Context, task: &Task) -> Event {
         if task.state == TaskState::Finished { try_collect(context, task) } else { keep(context, task) };
     match event {
         Ok(event) => with_warning(context, event),
-        Err(e) if task.state == TaskState::Finished => {
-            Event::Held { task: name, reason: format!("its work could not be looked at: {e:#}"), tip: None }
-        }
-        Err(e) => Event::Collected { task: name, work: Work::default(), note: Some(format!("{e:#}")) },
+        Err(e) if task.state == TaskState::Finished => Event::Held {
+            task: name,
+            reason: format!("its work could not be looked at: {}", words(context, &e)),
+            tip: None,
+        },
+        Err(e) => Event::Collected { task: name, work: Work::default(), note: Some(words(context, &e)) },
     }
 }
 
@@ -83,6 +89,23 @@ fn snapshot(context: &Context, task: &Task) -> Result<Option<Oid>> {
         pin(context, task, "leftovers", commit)?;
     }
     Ok(snapshot)
+}
+
+/// Pins what the agent committed and left behind. To be called before its worktree is removed: the reflog
+/// that knows it goes with the worktree.
+pub(super) fn keep_abandoned(context: &Context, task: &Task) -> Result<()> {
+    let path = task.spec.worktree.as_path();
+    let Some(worktree) = git::worktree_at(&context.repo, path)? else { return Ok(()) };
+    let tip = git::branch_tip(&context.repo, &task.spec.branch_ref())?;
+    let target = landing::target_tip(context)?;
+    let pins = git::list(&context.repo, &context.pin(task.name(), "").to_string())?;
+    let pins = pins.iter().map(|(_, commit)| commit);
+    let kept: Vec<&Oid> =
+        [tip.as_ref(), target.as_ref(), Some(&context.spec.base)].into_iter().flatten().chain(pins).collect();
+    match git::abandoned(&context.repo, &worktree.admin_dir, &kept)? {
+        Some(commit) => pin(context, task, ABANDONED, &commit),
+        None => Ok(()),
+    }
 }
 
 fn try_collect(context: &Context, task: &Task) -> Result<Event> {
@@ -173,16 +196,21 @@ fn wrong_head(context: &Context, task: &Task, admin: &Path) -> Result<Option<Str
             // A rebase detaches HEAD; that it is not finished is what a person has to know.
             Some(match git::operation_in_progress(admin) {
                 Some(operation) => format!("{operation} is not finished in its worktree: {left}"),
-                None => left,
+                None => format!("{left}; {}", to_land_that(task)),
             })
         }
         Head::Branch(name) => {
             if let Some(commit) = git::branch_tip(&context.repo, &name)? {
                 pin(context, task, "other-branch", &commit)?;
             }
-            Some(format!("its agent left '{branch}' and is on '{}'", short(&name)))
+            Some(format!("its agent left '{branch}' and is on '{}'; {}", short(&name), to_land_that(task)))
         }
     })
+}
+
+fn to_land_that(task: &Task) -> String {
+    let (path, branch) = (&task.spec.worktree, &task.spec.branch);
+    format!("if that is the work, first: git -C {path} checkout -B {branch}")
 }
 
 fn short(name: &Text) -> String {

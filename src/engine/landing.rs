@@ -3,19 +3,21 @@
 use anyhow::{Context as _, Result};
 
 use super::Context;
+use super::trouble::words;
 use crate::git::{self, Expect, Merged, Published};
 use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text};
 
 /// Makes a candidate of the task's work on the target's present tip.
-pub(super) fn merge(context: &Context, task: &Task, landed: Vec<Task>) -> Event {
-    try_merge(context, task, &landed).unwrap_or_else(|e| held(task, format!("it could not be merged: {e:#}")))
+pub(super) fn merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Event {
+    try_merge(context, task, known, landed)
+        .unwrap_or_else(|e| held(task, format!("it could not be merged: {}", words(context, &e))))
 }
 
 fn held(task: &Task, reason: String) -> Event {
     Event::Held { task: task.name().clone(), reason, tip: None }
 }
 
-fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
+fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Result<Event> {
     let (repo, spec) = (&context.repo, &context.spec);
     let name = task.name().clone();
     let Some(onto) = git::branch_tip(repo, &spec.target_ref())? else {
@@ -36,7 +38,10 @@ fn try_merge(context: &Context, task: &Task, landed: &[Task]) -> Result<Event> {
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
     let pin = candidate_pin(context, task);
     git::set_ref(repo, &pin, &commit, Expect::Any, "parallel: candidate")?;
-    Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how } })
+    // Somebody may have moved the target back; that is theirs to do, and nothing to keep quiet about.
+    let went_back = onto != *known && !git::is_ancestor(repo, known, &onto)?;
+    let went_back_from = went_back.then(|| known.clone());
+    Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
 }
 
 /// Among the task's other pins: a ref of the run's own could collide with a task's name.
@@ -65,7 +70,7 @@ pub(super) fn publish(context: &Context, task: &Task) -> Event {
         Some(landing) if is_published(context, landing).unwrap_or(false) => {
             Event::Landed { task: task.name().clone(), landing: landing.clone() }
         }
-        _ => held(task, format!("it could not be landed: {e:#}")),
+        _ => held(task, format!("it could not be landed: {}", words(context, &e))),
     })
 }
 

@@ -17,6 +17,7 @@ pub mod preflight;
 mod prepare;
 mod recover;
 mod signals;
+mod trouble;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use agent::WantedOutput;
 pub use cleanup::{
     remove as remove_task, remove_by_force as remove_task_by_force, would_remove as would_remove_task,
 };
+pub use collect::ABANDONED;
 pub use context::Context;
 
 use crate::error::{Failure, exit};
@@ -292,8 +294,12 @@ impl Engine {
             Step::CleanUp => self.queued(task, context, cleanup::clean_up),
             Step::Publish => self.at_once(task, context, landing::publish),
             Step::Merge => {
-                let landed = self.run.tasks.iter().filter(|t| t.landed().is_some()).cloned().collect();
-                self.at_once(task, context, |context, task| landing::merge(context, task, landed));
+                let known = self.run.tip.clone();
+                let landed: Vec<Task> =
+                    self.run.tasks.iter().filter(|t| t.landed().is_some()).cloned().collect();
+                self.at_once(task, context, move |context, task| {
+                    landing::merge(context, task, &known, &landed)
+                });
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
+use super::trouble::words;
+use super::{Context, collect};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -11,7 +12,7 @@ pub(super) fn prepare(context: &Context, task: &Task) -> Event {
     let name = task.name().clone();
     match try_prepare(context, task) {
         Ok(event) => event,
-        Err(e) => Event::PrepareFailed { task: name, reason: format!("no worktree: {e:#}") },
+        Err(e) => Event::PrepareFailed { task: name, reason: format!("no worktree: {}", words(context, &e)) },
     }
 }
 
@@ -72,6 +73,7 @@ fn start_over(context: &Context, task: &Task) -> Result<Place> {
         if let Some(reason) = git::why_never(&context.repo, path)? {
             anyhow::bail!("{} can't be made anew: {reason}", path.display());
         }
+        collect::keep_abandoned(context, task)?;
         git::remove(&context.repo, path)?;
     }
     let branch = spec.branch_ref();

@@ -31,6 +31,8 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     for task in &run.tasks {
         match task.state {
             TaskState::Preparing => take_back_worktree(context, task),
+            // Nobody was in there any more but us, committing what the agent had left.
+            TaskState::Finished if task.working => clear_locks(context, task),
             TaskState::Landed | TaskState::Unchanged => {
                 git::finish_removal(&context.repo, task.spec.worktree.as_path());
                 context.prune_parents(task);
@@ -52,7 +54,11 @@ fn take_back_worktree(context: &Context, task: &Task) {
         (!task.spec.reuse && task.spec.overwrite.is_none()).then_some((&branch, &context.spec.base));
     let path = task.spec.worktree.as_path();
     git::take_back(&context.repo, path, created);
-    if let Ok(Some(worktree)) = git::worktree_at(&context.repo, path) {
+    clear_locks(context, task);
+}
+
+fn clear_locks(context: &Context, task: &Task) {
+    if let Ok(Some(worktree)) = git::worktree_at(&context.repo, task.spec.worktree.as_path()) {
         git::clear_own_locks(&worktree.admin_dir);
     }
 }

@@ -5,6 +5,7 @@
 //! itself through [`command`], the one place that spawns it. Everything here is synchronous, and takes
 //! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
 
+mod abandoned;
 mod command;
 mod config;
 mod durable;
@@ -27,6 +28,7 @@ mod testing;
 mod tree;
 mod worktree;
 
+pub use abandoned::abandoned;
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;

@@ -5,7 +5,7 @@
 //! edited, staged or has lying about there stays exactly as it is, or nothing happens at all.
 //!
 //! All of it is done holding that worktree's `index.lock` (see [`super::index_lock`]), in this order. A
-//! crash after a step leaves what stands beside it, and [`super::recover`] brings that to one of its ends:
+//! crash after a step leaves what stands beside it, and [`super::recover()`] brings that to one of its ends:
 //!
 //! | step | on disk afterwards | recovered by |
 //! | --- | --- | --- |

@@ -33,7 +33,7 @@ pub(super) struct Restored {
     pub(super) left: Vec<Text>,
 }
 
-/// Completes or undoes whatever a crash cut off in [`super::publish`], in any worktree. To be called by
+/// Completes or undoes whatever a crash cut off in [`super::publish()`], in any worktree. To be called by
 /// whoever holds the repository's run lock, before it publishes anything. Doing it twice changes nothing.
 ///
 /// # Errors

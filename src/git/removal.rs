@@ -36,6 +36,9 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
             return Ok(Some(format!("its HEAD is on {}, which no branch has", commit.short())));
         }
     }
+    if fs::symlink_metadata(path).is_err() {
+        return Ok(None);
+    }
     let changes = changes(path)?;
     let (submodules, hidden) = unseen(repo, path)?;
     let nested = changes.nested.into_iter().chain(submodules).collect();
@@ -79,6 +82,11 @@ fn removable(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>>
 /// then. If only deleting the files fails, the error names where they are now.
 pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
     find(repo, path)?.map_err(|reason| anyhow!("{} stays: {reason}", path.display()))?;
+    if fs::symlink_metadata(path).is_err() {
+        let _guard = bookkeeping();
+        repo.git().retry_locks().args(["worktree", "remove", "--"]).arg(path).ok()?;
+        return Ok(());
+    }
     let aside = aside(path)?;
     {
         let _guard = bookkeeping();
@@ -158,7 +166,8 @@ fn find(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>> {
         Some(worktree) if worktree.is_main => Err("it is the main worktree".to_owned()),
         Some(worktree) => match inspect(path, &worktree.admin_dir) {
             Sight::Ours => Ok(worktree),
-            Sight::Missing => Err("it is not there any more".to_owned()),
+            // Somebody deleted it: git worktree remove takes that for removed as well.
+            Sight::Missing => Ok(worktree),
             Sight::Symlink => Err("a symbolic link is in its place".to_owned()),
             Sight::Foreign(reason) => Err(reason),
         },

@@ -121,6 +121,9 @@ pub enum Event {
         task: TaskName,
         /// The candidate.
         landing: Landing,
+        /// The target's tip as it was known, if it has gone back behind that since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        went_back_from: Option<Oid>,
     },
     /// The target was not where the candidate was made; a new one is needed.
     TargetMoved {

@@ -98,6 +98,7 @@ impl Run {
             // Also in a run that was stopped: this one task goes the whole way.
             Event::RetryRequested { .. } => task.land_asked = self.spec.land,
             Event::Landed { landing, .. } => self.tip = landing.commit.clone(),
+            Event::CandidateMade { landing, .. } => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! The pure core: what a run is, what can happen to it, and what to do next.
 //!
 //! Nothing in here knows of processes, files, git or clocks. A [`Run`] is the fold of its
-//! [`Event`]s ([`Run::apply`]), and the next [`Action`]s follow from the run alone ([`decide`]).
+//! [`Event`]s ([`Run::apply`]), and the next [`Action`]s follow from the run alone ([`decide()`]).
 //! The live run, its replay from the journal, `status` and the final exit code are all the same fold,
 //! so they can't disagree.
 

@@ -80,7 +80,10 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("collected", Event::Collected { task: task.clone(), work: Work::default(), note: None }),
         ("nothing-to-land", Event::NothingToLand { task: task.clone(), tip: Some(oid(0)) }),
         ("held", Event::Held { task: task.clone(), reason: "look".into(), tip: None }),
-        ("candidate-made", Event::CandidateMade { task: task.clone(), landing: landing() }),
+        (
+            "candidate-made",
+            Event::CandidateMade { task: task.clone(), landing: landing(), went_back_from: None },
+        ),
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
@@ -213,7 +216,7 @@ fn answers(run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
         Step::Collect => vec![Event::Collected { task, work, note: None }],
         Step::Merge => match pick(4) {
             0 => vec![Event::Conflicted { task, onto: oid(0), conflicts: vec![] }],
-            _ => vec![Event::CandidateMade { task, landing: landing() }],
+            _ => vec![Event::CandidateMade { task, landing: landing(), went_back_from: None }],
         },
         Step::Publish => match pick(4) {
             0 => vec![Event::TargetMoved { task, tip: oid(4) }],

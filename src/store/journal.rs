@@ -1,7 +1,7 @@
 //! The journal: append-only, one event a line.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::run::{Record, Run};
@@ -27,7 +27,14 @@ impl Journal {
     pub fn open(path: &Path, tail: Tail) -> io::Result<Journal> {
         let file = super::open_private(path, OpenOptions::new().append(true).create(true))?;
         if tail.bad > 0 {
+            // Cut off, and kept beside it for whoever wants to know.
+            let mut bad = Vec::new();
+            let mut whole = super::open_private(path, OpenOptions::new().read(true))?;
+            whole.seek(SeekFrom::Start(tail.good))?;
+            whole.read_to_end(&mut bad)?;
+            super::write_atomically(&path.with_extension("bad"), &bad)?;
             file.set_len(tail.good)?;
+            file.sync_all()?;
         }
         Ok(Journal { file, unsynced: false })
     }

@@ -160,7 +160,10 @@ impl Story {
     pub(super) fn land(&mut self, second: i64, name: &str, how: How) -> &mut Story {
         let (task, landing) = (TaskName::from(name), landing(how));
         self.merge(second, name);
-        self.event(second, Event::CandidateMade { task: task.clone(), landing: landing.clone() });
+        self.event(
+            second,
+            Event::CandidateMade { task: task.clone(), landing: landing.clone(), went_back_from: None },
+        );
         self.event(second, Event::Landed { task, landing })
     }
 

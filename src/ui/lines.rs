@@ -94,6 +94,10 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
             (Mark::Warning, "aborted before its agent started".to_owned())
         }
         Event::Prepared { note: Some(note), .. } => (Mark::Warning, text::one_line(note)),
+        Event::CandidateMade { landing, went_back_from: Some(old), .. } => {
+            let (old, now) = (old.short(), landing.onto.short());
+            (Mark::Warning, format!("somebody moved {} back from {old} to {now}", target()))
+        }
         // Book-keeping: what comes of it is told when it comes.
         Event::Begun { .. }
         | Event::Prepared { .. }

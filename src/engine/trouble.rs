@@ -1,0 +1,28 @@
+//! Errors of workers in the words that a record keeps.
+
+use std::path::Path;
+
+use super::Context;
+
+/// With less than this left, a write that failed most likely failed for it.
+const NOTHING_LEFT: u64 = 1 << 20;
+
+/// The error with its causes; where a file system is full, it is named.
+pub(super) fn words(context: &Context, error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let places = [Some(context.repo.common_dir.as_path()), context.worktree_dir()];
+    let full = places.into_iter().flatten().filter_map(existing).find(|place| is_full(place));
+    match full {
+        Some(place) => format!("{text}; the file system of {} is full", place.display()),
+        None => text,
+    }
+}
+
+fn existing(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|path| path.exists())
+}
+
+fn is_full(place: &Path) -> bool {
+    crate::sys::free_space(place)
+        .is_ok_and(|free| free.bytes < NOTHING_LEFT || free.inodes.is_some_and(|inodes| inodes == 0))
+}
