@@ -44,7 +44,10 @@ pub(super) async fn supervise(
         // Asked to stop before it was started, it is not started at all.
         Fate::New => match stops.try_recv() {
             Ok(shim::Request::Stop(_)) => Exit { stopped: true, ..Exit::default() },
-            _ => start(&context, &task, &mut stops, &outbox, wanted).await,
+            _ => match start(&context, &task, &mut stops, &outbox, wanted).await {
+                Ok(exit) => exit,
+                Err(why) => return outbox.no_room(task.name().clone(), why),
+            },
         },
     };
     // A shim that a dead supervisor had only just started may have been first.
@@ -93,11 +96,12 @@ async fn start(
     stops: &mut UnboundedReceiver<shim::Request>,
     outbox: &Outbox,
     wanted: WantedOutput,
-) -> Exit {
+) -> Result<Exit, String> {
     let not_started = |why: String| Exit { not_started: Some(why), ..Exit::default() };
     let mut shim = match Shim::spawn(&shim_spec(context, task)) {
         Ok(shim) => shim,
-        Err(e) => return not_started(format!("cannot start the agent: {e}")),
+        Err(e) if crate::sys::is_out_of_room(&e) => return Err(e.to_string()),
+        Err(e) => return Ok(not_started(format!("cannot start the agent: {e}"))),
     };
     let mut log = LogReader { path: context.dir.log(task.name()), offset: 0, wanted };
     loop {
@@ -111,7 +115,7 @@ async fn start(
                         let _ = outbox.output.send((task.name().clone(), text)).await;
                     }
                 }
-                Progress::Exited(exit) => return exit,
+                Progress::Exited(exit) => return Ok(exit),
             },
             Some(shim::Request::Stop(stop)) = stops.recv() => {
                 // It fails only where the shim is gone already; its exit is on the way then.

@@ -35,11 +35,19 @@ pub use collect::ABANDONED;
 pub use context::Context;
 
 use crate::error::{Failure, exit};
-use crate::run::{Action, Event, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, decide};
+use crate::run::{
+    Action, Event, Exit, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, decide,
+};
 use crate::shim;
 use crate::store::Journal;
 use crate::ui::Ui;
 use control::Request;
+
+/// Open files that an agent takes here: its shim's pipes, and a handle on the process.
+const FILES_OF_AN_AGENT: u64 = 4;
+
+/// Open files that all else takes: the journal, the lock, the pipes of git's that work at once.
+const FILES_OF_OUR_OWN: u64 = 48;
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -49,6 +57,8 @@ enum Message {
     Signal(StopCause),
     /// Ctrl-Z.
     Suspend,
+    /// One more agent could not be started, for this reason.
+    NoRoom(TaskName, String),
 }
 
 /// Where workers send what they have to say.
@@ -62,6 +72,10 @@ impl Outbox {
     fn event(&self, event: Event) {
         // The loop outlives its workers; if it is gone, so is whoever would care.
         let _ = self.messages.send(Message::Event(event));
+    }
+
+    fn no_room(&self, task: TaskName, why: String) {
+        let _ = self.messages.send(Message::NoRoom(task, why));
     }
 }
 
@@ -130,6 +144,7 @@ impl Engine {
             }
         }
         self.record(Event::RunStarted { pid: std::process::id() });
+        self.fit_open_files();
         for event in first {
             self.request(event);
         }
@@ -187,10 +202,39 @@ impl Engine {
                 }
             }
             Message::Suspend => self.suspend(),
+            Message::NoRoom(task, why) => self.run_fewer(task, why),
             Message::Signal(cause) => {
                 let event = signals::respond(&self.run, cause);
                 self.announce_stop(&event);
                 self.request(event);
+            }
+        }
+    }
+
+    /// Where not even the raised limit of open files suffices for all jobs, there are fewer.
+    fn fit_open_files(&mut self) {
+        let Some(files) = crate::sys::open_file_limit() else { return };
+        let room = files.saturating_sub(FILES_OF_OUR_OWN) / FILES_OF_AN_AGENT;
+        let jobs = u32::try_from(room).unwrap_or(u32::MAX).max(1);
+        if jobs < self.run.jobs {
+            let reason = format!("only {files} files may be open (ulimit -n)");
+            self.record(Event::JobsReduced { jobs, reason });
+        }
+    }
+
+    /// The system has no room for one more agent: as many as run now are what it can take. Where none
+    /// runs, waiting would not help.
+    fn run_fewer(&mut self, task: TaskName, reason: String) {
+        self.agents.remove(&task);
+        let others = self.run.tasks.iter().filter(|t| t.state == TaskState::Running && *t.name() != task);
+        match u32::try_from(others.count()).unwrap_or(u32::MAX) {
+            0 => {
+                let not_started = Some(format!("cannot start the agent: {reason}"));
+                self.record(Event::AgentExited { task, exit: Exit { not_started, ..Exit::default() } });
+            }
+            jobs => {
+                self.record(Event::AgentDeferred { task });
+                self.record(Event::JobsReduced { jobs, reason });
             }
         }
     }

@@ -95,7 +95,7 @@ fn merge(run: &Run) -> Option<Action> {
 /// Queued tasks start in their order while there are free slots.
 fn prepare(run: &Run) -> Vec<Action> {
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
-    let free = (0..run.spec.jobs).filter(|slot| !taken.contains(slot));
+    let free = (0..run.jobs).filter(|slot| !taken.contains(slot));
     let queued = run.tasks.iter().filter(|t| t.state == TaskState::Queued || run.will_retry(t));
     queued
         .zip(free)

@@ -75,6 +75,18 @@ pub enum Event {
         /// The agent's process id.
         pid: u32,
     },
+    /// The system had no room for one more agent; the task waits for a slot again.
+    AgentDeferred {
+        /// The task.
+        task: TaskName,
+    },
+    /// The machine takes fewer agents at once than was asked for.
+    JobsReduced {
+        /// Agents at once from now on.
+        jobs: u32,
+        /// Why.
+        reason: String,
+    },
     /// A stop request was passed on to the agent's shim.
     StopSent {
         /// The task.
@@ -192,6 +204,7 @@ impl Event {
             | Event::Prepared { task, .. }
             | Event::PrepareFailed { task, .. }
             | Event::AgentStarted { task, .. }
+            | Event::AgentDeferred { task }
             | Event::StopSent { task, .. }
             | Event::AgentExited { task, .. }
             | Event::Collected { task, .. }
@@ -204,7 +217,10 @@ impl Event {
             | Event::LandRequested { task }
             | Event::RetryRequested { task, .. }
             | Event::CleanedUp { task, .. } => Some(task),
-            Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => None,
+            Event::RunStarted { .. }
+            | Event::JobsReduced { .. }
+            | Event::StopRequested { .. }
+            | Event::RunFinished { .. } => None,
         }
     }
 }

@@ -33,7 +33,7 @@ impl Run {
     pub fn permits(&self, event: &Event) -> Result<(), Illegal> {
         let illegal = |state| Illegal { event: Box::new(event.clone()), state };
         match event {
-            Event::RunStarted { .. } => Ok(()),
+            Event::RunStarted { .. } | Event::JobsReduced { .. } => Ok(()),
             Event::RunFinished { .. } => {
                 let over = self.tasks.iter().all(|t| self.is_at_rest(t));
                 if over { Ok(()) } else { Err(illegal(None)) }
@@ -60,6 +60,7 @@ impl Run {
                 }
             }
             Event::RunFinished { .. } => self.finished_at = Some(*at),
+            Event::JobsReduced { jobs, .. } => self.jobs = (*jobs).max(1),
             Event::StopRequested { tasks, cause, stop } => {
                 let everything = tasks.is_none();
                 if everything {
@@ -118,6 +119,8 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Preparing, Event::PrepareFailed { .. }) => Failed,
         (Preparing, Event::Begun { step: Step::Start { .. }, .. }) if task.prepared => Running,
         (Running, Event::Begun { step: Step::Start { .. }, .. }) if !task.working => Running,
+        (Running, Event::AgentDeferred { .. }) if task.stop.is_some() => Aborted,
+        (Running, Event::AgentDeferred { .. }) => Queued,
         (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
         (Running, Event::AgentExited { exit, .. }) => exit.state(),
 
@@ -183,6 +186,11 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         }
         Event::PrepareFailed { reason, .. } => task.reason = Some(reason.clone()),
         Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
+        Event::AgentDeferred { .. } => {
+            // It was not an attempt.
+            task.attempt -= 1;
+            task.started_at = None;
+        }
         Event::StopSent { stop, .. } => task.stop_sent = Some(*stop),
         Event::AgentExited { exit, .. } => {
             task.finished_at = Some(at);
@@ -238,7 +246,10 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.branch_created &= cleanup.branch_kept.is_some();
             task.cleanup = Some(cleanup.clone());
         }
-        Event::RunStarted { .. } | Event::StopRequested { .. } | Event::RunFinished { .. } => {}
+        Event::RunStarted { .. }
+        | Event::JobsReduced { .. }
+        | Event::StopRequested { .. }
+        | Event::RunFinished { .. } => {}
     }
 }
 

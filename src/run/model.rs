@@ -142,6 +142,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Who asked the whole run to stop.
     pub stop: Option<StopCause>,
+    /// Agents at once: what was asked, or fewer if the machine can't take as many.
+    pub jobs: u32,
     /// How many supervisors took the run.
     pub started: u32,
     pub(super) index: HashMap<TaskName, usize>,
@@ -158,6 +160,7 @@ impl Run {
             tasks,
             finished_at: None,
             stop: None,
+            jobs: spec.jobs,
             started: 0,
             index,
             clock: 0,

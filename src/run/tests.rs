@@ -72,6 +72,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ),
         ("prepare-failed", Event::PrepareFailed { task: task.clone(), reason: "no room".into() }),
         ("agent-started", Event::AgentStarted { task: task.clone(), pid: 1 }),
+        ("agent-deferred", Event::AgentDeferred { task: task.clone() }),
         ("stop-sent", Event::StopSent { task: task.clone(), stop: Stop::Term }),
         ("exited 0", exited(exit.clone())),
         ("exited 1", exited(Exit { code: Some(1), ..Exit::default() })),

@@ -66,6 +66,11 @@ pub fn free_space(path: &Path) -> io::Result<Free> {
     Ok(Free { bytes: stat.f_bavail.saturating_mul(stat.f_frsize), inodes })
 }
 
+/// How many files this process may have open; `None` if there is no limit.
+pub fn open_file_limit() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
+}
+
 /// Lets this process open as many files as the system grants it: each agent takes a few. Returns how many
 /// it could open before, for [`limit_open_files`] in those that must not inherit this.
 pub fn open_more_files() -> Option<u64> {
@@ -76,6 +81,13 @@ pub fn open_more_files() -> Option<u64> {
     let more = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(Resource::Nofile, more).ok()?;
     limit.current
+}
+
+/// Whether a program could not be started because the system, or the user, has too many of something.
+pub fn is_out_of_room(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errors = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Sets how many files this process, and what it starts, may open; the hard limit stays.

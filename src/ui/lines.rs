@@ -33,6 +33,10 @@ fn colored(look: &Look, mark: Mark, words: &str) -> String {
 fn of_run(run: &Run, event: &Event) -> Vec<Told> {
     match event {
         Event::RunStarted { .. } => skipped(run),
+        Event::JobsReduced { jobs, reason } => {
+            let agents = words::count(*jobs, "agent");
+            vec![(Mark::Warning, format!("{agents} at once from now on: {}", text::one_line(reason)))]
+        }
         Event::StopRequested { tasks: None, cause, stop: Stop::Term } => {
             vec![(Mark::Warning, format!("stopping: {}", asked(*cause)))]
         }
@@ -98,6 +102,9 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
             let (old, now) = (old.short(), landing.onto.short());
             (Mark::Warning, format!("somebody moved {} back from {old} to {now}", target()))
         }
+        Event::AgentDeferred { .. } => {
+            (Mark::Waiting, "waits: the system has no room for one more agent".to_owned())
+        }
         // Book-keeping: what comes of it is told when it comes.
         Event::Begun { .. }
         | Event::Prepared { .. }
@@ -105,6 +112,7 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::CandidateMade { .. }
         | Event::LandRequested { .. }
         | Event::RunStarted { .. }
+        | Event::JobsReduced { .. }
         | Event::StopRequested { .. }
         | Event::RunFinished { .. } => return Vec::new(),
     };
