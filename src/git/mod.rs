@@ -10,6 +10,7 @@ mod config;
 mod durable;
 mod guard;
 mod here;
+mod hooks;
 mod identity;
 mod index_lock;
 mod merge;
