@@ -76,11 +76,9 @@ mod tests {
     #[test]
     fn what_only_git_can_tell_is_left_to_it() {
         let sandbox = Sandbox::new();
-        for (key, value) in [
-            ("core.hooksPath", "%(prefix)/hooks"),
-            ("core.hooksPath", ""),
-            ("hook.check.command", "true"),
-        ] {
+        for (key, value) in
+            [("core.hooksPath", "%(prefix)/hooks"), ("core.hooksPath", ""), ("hook.check.command", "true")]
+        {
             sandbox.git(&["config", key, value]);
             assert!(may_run(&sandbox.repository(), "post-checkout", &sandbox.repo), "{key}={value}");
             sandbox.git(&["config", "--unset", key]);

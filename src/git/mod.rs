@@ -17,6 +17,7 @@ mod merge;
 mod obstacles;
 mod publish;
 mod recover;
+mod ref_edit;
 mod refs;
 mod removal;
 mod repository;
