@@ -12,6 +12,7 @@ mod guard;
 mod here;
 mod hooks;
 mod identity;
+mod index;
 mod index_lock;
 mod merge;
 mod obstacles;
