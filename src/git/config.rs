@@ -17,7 +17,9 @@ impl Config {
     /// # Errors
     /// git's own message if a configuration file is corrupt.
     pub fn load(repo: &Repository) -> Result<Config> {
-        Config::list(Git::new().git_dir(&repo.git_dir))
+        let config = Config::list(Git::new().git_dir(&repo.git_dir))?;
+        repo.remember_config(&config);
+        Ok(config)
     }
 
     /// As [`Config::load`], without what [`super::SharedGuard`] has pinned.
@@ -25,7 +27,8 @@ impl Config {
         Config::list(Git::new().unpinned().git_dir(&repo.git_dir))
     }
 
-    fn list(git: Git) -> Result<Config> {
+    /// As `git` sees them.
+    pub(super) fn list(git: Git) -> Result<Config> {
         Ok(parse(&git.args(["config", "--list", "-z"]).ok()?))
     }
 
@@ -75,6 +78,11 @@ impl Config {
             Some(number) => Ok(Some(number)),
             None => bail!("bad numeric config value '{value}' for '{key}'"),
         }
+    }
+
+    /// Whether any key of this section is set.
+    pub(super) fn has_section(&self, section: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.split('.').next() == Some(section))
     }
 
     fn last(&self, key: &str) -> Option<Option<&Text>> {

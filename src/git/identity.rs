@@ -1,30 +1,91 @@
 //! Who commits.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::Repository;
 use super::command::GitError;
 use crate::error::{Failure, exit};
+use crate::run::Text;
+
+/// Whom git names as committer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Committer {
+    name: Text,
+    email: Text,
+    /// The time, if the user has set one for all commits.
+    fixed_time: Option<String>,
+}
+
+impl Committer {
+    /// Asks git.
+    pub(super) fn ask(repo: &Repository) -> Result<Committer> {
+        let line = repo.git().args(["var", "GIT_COMMITTER_IDENT"]).line()?;
+        Committer::parse(line.as_bstr()).ok_or_else(|| anyhow!("git var gave something unknown: {line}"))
+    }
+
+    /// Reads `Name <email> seconds offset`.
+    fn parse(line: &[u8]) -> Option<Committer> {
+        let (open, close) = (line.iter().position(|&b| b == b'<')?, line.iter().rposition(|&b| b == b'>')?);
+        let time = String::from_utf8(line.get(close + 1..)?.trim_ascii().to_vec()).ok()?;
+        Some(Committer {
+            name: Text::from(line[..open].trim_ascii()),
+            email: Text::from(line.get(open + 1..close)?),
+            fixed_time: std::env::var_os("GIT_COMMITTER_DATE").map(|_| time),
+        })
+    }
+
+    /// The present time as git writes it: `seconds offset`.
+    fn time(&self) -> String {
+        self.fixed_time.clone().unwrap_or_else(|| {
+            let now = jiff::Zoned::now();
+            let minutes = now.offset().seconds() / 60;
+            let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+            format!("{} {sign}{:02}{:02}", now.timestamp().as_second(), minutes / 60, minutes % 60)
+        })
+    }
+
+    /// Calls with the signature for a reflog line that is written now.
+    pub(super) fn sign<T>(&self, write: impl FnOnce(gix::actor::SignatureRef<'_>) -> T) -> T {
+        let time = self.time();
+        write(gix::actor::SignatureRef {
+            name: self.name.as_bstr(),
+            email: self.email.as_bstr(),
+            time: &time,
+        })
+    }
+}
 
 /// Checks that git knows whom to name as author and committer, by its own rules.
 ///
 /// # Errors
 /// A [`Failure`] with git's own words if it does not.
 pub fn check_identity(repo: &Repository) -> Result<()> {
-    for variable in ["GIT_COMMITTER_IDENT", "GIT_AUTHOR_IDENT"] {
-        let asked = repo.git().args(["var", variable]).ok();
-        if let Some(error) = asked.as_ref().err().and_then(|error| error.downcast_ref::<GitError>()) {
-            // git's last line says what is wrong; those before it are a lecture on `git config`.
-            let words = error.words.lines().last().unwrap_or_default();
-            let words = words.trim_start_matches("fatal: ");
-            return Err(Failure::new(exit::REFUSED, format!("git does not know who commits: {words}"))
-                .hint("git config user.name \"Your Name\"")
-                .hint("git config user.email you@example.com")
-                .into());
-        }
-        asked?;
+    repo.remember_committer(Committer::ask(repo).map_err(unknown)?);
+    if may_differ(repo) {
+        repo.git().args(["var", "GIT_AUTHOR_IDENT"]).ok().map_err(unknown)?;
     }
     Ok(())
+}
+
+/// Whether author and committer may be told apart: both come from `user.*` unless one of these is set.
+fn may_differ(repo: &Repository) -> bool {
+    let set = |name: std::ffi::OsString| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"GIT_AUTHOR_") || name.starts_with(b"GIT_COMMITTER_")
+    };
+    let configured = |config: &super::Config| config.has_section("author") || config.has_section("committer");
+    std::env::vars_os().any(|(name, _)| set(name)) || repo.config().is_none_or(configured)
+}
+
+fn unknown(error: anyhow::Error) -> anyhow::Error {
+    let Some(error) = error.downcast_ref::<GitError>() else { return error };
+    // git's last line says what is wrong; those before it are a lecture on `git config`.
+    let words = error.words.lines().last().unwrap_or_default();
+    let words = words.trim_start_matches("fatal: ");
+    Failure::new(exit::REFUSED, format!("git does not know who commits: {words}"))
+        .hint("git config user.name \"Your Name\"")
+        .hint("git config user.email you@example.com")
+        .into()
 }
 
 #[cfg(test)]
@@ -41,5 +102,21 @@ mod tests {
         sandbox.git(&["config", "user.name", ""]);
         let error = check_identity(&repo).unwrap_err();
         assert!(error.to_string().contains("git does not know who commits"), "{error}");
+    }
+
+    #[test]
+    fn an_author_of_its_own_is_wanted_too() {
+        let sandbox = Sandbox::new();
+        sandbox.git(&["config", "user.useConfigOnly", "true"]);
+        sandbox.git(&["config", "author.name", " "]);
+        let error = check_identity(&sandbox.repository()).unwrap_err();
+        assert!(error.to_string().contains("git does not know who commits"), "{error}");
+    }
+
+    #[test]
+    fn odd_names_are_taken_apart_as_git_does() {
+        let committer = Committer::parse(b"A < Thor <a@b> 17 +0130").unwrap();
+        assert_eq!((committer.name, committer.email), ("A".into(), " Thor <a@b".into()));
+        assert_eq!(Committer::parse(b"nobody"), None);
     }
 }

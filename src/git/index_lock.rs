@@ -195,7 +195,8 @@ impl IndexLock {
         admin_dir.join("index.lock")
     }
 
-    fn new_index(&self) -> PathBuf {
+    /// The index that is being made.
+    pub(super) fn new_index(&self) -> PathBuf {
         self.admin_dir.join("parallel-index")
     }
 }

@@ -1,6 +1,6 @@
 //! Merges off to the side: no checkout is touched, no ref moves.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::Repository;
 use super::command::split_nul;
@@ -55,8 +55,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
         if !no_ff && is_first_parent(repo, onto, tip)? {
             return Ok(Merged::FastForward);
         }
-        let tree = repo.git().args(["rev-parse", "--verify"]).arg(format!("{tip}^{{tree}}")).ok()?;
-        return commit(repo, &parse_oid(&tree)?, onto, tip, message).map(Merged::Commit);
+        return commit(repo, &tree_of(repo, tip)?, onto, tip, message).map(Merged::Commit);
     }
     // Attributes (merge drivers, eol) are read from a checkout, and here is none.
     let git = repo.git().env("GIT_ATTR_SOURCE", onto.as_str());
@@ -83,11 +82,19 @@ pub fn merge_message(branch_short: &Text, target_short: &Text) -> String {
     format!("Merge branch '{branch_short}' into {target_short}\n")
 }
 
+fn tree_of(repo: &Repository, commit: &Oid) -> Result<Oid> {
+    let gix = repo.gix();
+    let found = gix.find_commit(Repository::gix_id(commit)?);
+    let tree = found.and_then(|commit| Ok(commit.tree_id()?.detach()));
+    let tree = tree.map_err(|e| anyhow!("cannot read the commit {commit}: {e:#}"))?;
+    parse_oid(tree.to_string().as_bytes())
+}
+
 /// Commits a tree. git knows the author, the committer and the date, as for any commit.
 fn commit(repo: &Repository, tree: &Oid, onto: &Oid, tip: &Oid, message: &str) -> Result<Oid> {
     // `git commit-tree` does not look at commit.gpgSign itself.
-    let sign = repo.git().args(["config", "--type=bool", "--get", "commit.gpgSign"]).output()?;
-    let sign = sign.stdout.trim_ascii() == b"true";
+    let sign = repo.config().context("the configuration can't be read")?.bool("commit.gpgsign");
+    let sign = sign.ok().flatten().unwrap_or(false);
     let git = repo.git().args(["commit-tree", tree.as_str(), "-p", onto.as_str(), "-p", tip.as_str()]);
     let made = git.args(sign.then_some("-S")).args(["-F", "-"]).stdin(message).ok();
     match made {

@@ -1,8 +1,9 @@
 //! Everything git: reading a repository, and changing it so that nothing of the user's gets lost.
 //!
-//! Two ways lead in. gix reads refs and history in this process. What decides over somebody's files, or
-//! must come out exactly as git would do it (checkouts, merges, commits, moves of refs), is done by git
-//! itself through [`command`], the one place that spawns it. Everything here is synchronous, and takes
+//! Two ways lead in. gix reads refs, history and indexes in this process, and writes the refs that are ours
+//! alone. What decides over somebody's files, or must come out exactly as git would do it (checkouts,
+//! merges, commits, the move of the target), is done by git itself through [`command`], the one place that
+//! spawns it; so is whatever gix can't do just as git would. Everything here is synchronous, and takes
 //! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
 
 mod abandoned;
@@ -11,12 +12,15 @@ mod config;
 mod durable;
 mod guard;
 mod here;
+mod hooks;
 mod identity;
+mod index;
 mod index_lock;
 mod merge;
 mod obstacles;
 mod publish;
 mod recover;
+mod ref_edit;
 mod refs;
 mod removal;
 mod repository;

@@ -168,7 +168,7 @@ fn in_worktree(
     if let Some(moved) = moved(repo, note)? {
         return Ok(Some(moved));
     }
-    let plan = Plan::read(&lock)?;
+    let plan = Plan::read(repo, &lock)?;
     if let Some(found) = plan.in_the_way(&lock)? {
         let reason = format!("{} in {}", found.reason, top.display());
         return Ok(Some(Published::Refused { reason, paths: found.paths }));

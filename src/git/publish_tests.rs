@@ -353,3 +353,61 @@ fn an_edit_made_meanwhile_is_not_taken_back() {
     assert!(!case.sandbox.repo.join("zz").exists());
     case.tidy();
 }
+
+#[test]
+fn indexes_of_every_kind_follow_and_show_what_is_in_the_way() {
+    let setups: [&[&str]; 4] = [
+        &["update-index", "--split-index"],
+        &["update-index", "--index-version", "4"],
+        &["sparse-checkout", "set", "--cone", "--sparse-index", "in"],
+        &["update-index", "--untracked-cache"],
+    ];
+    for setup in setups {
+        let case = Case::new("echo new >a; echo new >dir/x; rm b; mkdir in; echo c >in/c");
+        case.sandbox.git(setup);
+        case.sandbox.write("a", "edited\n");
+        case.sandbox.write("b", "staged\n");
+        case.sandbox.git(&["add", "b"]);
+        case.refuses("uncommitted changes", &["a", "b"]);
+        case.sandbox.git(&["checkout", "-q", "HEAD", "--", "a", "b"]);
+        case.lands();
+        assert_eq!((case.sandbox.status(), case.sandbox.read("a")), (String::new(), "new\n".into()));
+        assert_eq!(case.sandbox.git(&["diff", "--cached", "--name-only", "HEAD"]), "", "{setup:?}");
+    }
+}
+
+#[test]
+fn names_that_could_be_misread_are_told_apart() {
+    let case = Case::new("echo new >a; echo new >'other\na: needs update'; echo new >'b: needs update'");
+    let script =
+        "echo newer >a; echo newer >'other\na: needs update'; echo newer >'b: needs update'; echo newer >b";
+    let case = Case { old: case.new.clone(), new: case.sandbox.commit_aside(&case.new, script), ..case };
+    case.sandbox.git(&["reset", "-q", "--hard", case.old.as_str()]);
+    case.sandbox.write("b: needs update", "edited\n");
+    case.refuses("uncommitted changes", &["b: needs update"]);
+    case.sandbox.git(&["checkout", "-q", "--", "."]);
+    case.sandbox.write("other\na: needs update", "edited\n");
+    case.refuses("uncommitted changes", &["other\na: needs update"]);
+    case.sandbox.git(&["checkout", "-q", "--", "."]);
+    case.lands();
+}
+
+#[test]
+fn gitlinks_move_and_what_is_in_their_place_is_kept() {
+    let case = Case::new("true");
+    let link = |id: &Oid| {
+        case.sandbox.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},sub")]);
+        case.sandbox.git(&["commit", "-q", "-m", "submodule"]);
+        case.sandbox.oid("HEAD")
+    };
+    let (old, new) = (link(&case.old), link(&case.new));
+    case.sandbox.git(&["reset", "-q", "--hard", old.as_str()]);
+    let case = Case { old, new, ..case };
+    let _ = fs::remove_dir(case.sandbox.repo.join("sub"));
+    case.sandbox.write("sub", "a file in its place");
+    case.refuses("uncommitted changes", &["sub"]);
+    fs::remove_file(case.sandbox.repo.join("sub")).unwrap();
+    fs::create_dir(case.sandbox.repo.join("sub")).unwrap();
+    case.lands();
+    assert_eq!(case.sandbox.status(), "");
+}

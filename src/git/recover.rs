@@ -72,7 +72,7 @@ fn recover_one(repo: &Repository, mut lock: IndexLock, worktree: PathBuf) -> Res
     }
     let mut left = Vec::new();
     if lock.moving {
-        match undo_files(&lock) {
+        match undo_files(repo, &lock) {
             Ok(restored) => left = restored.left,
             Err(error) => {
                 lock.leave_behind();
@@ -83,9 +83,9 @@ fn recover_one(repo: &Repository, mut lock: IndexLock, worktree: PathBuf) -> Res
     Ok(Recovered { worktree, completed: false, left })
 }
 
-fn undo_files(lock: &IndexLock) -> Result<Restored> {
+fn undo_files(repo: &Repository, lock: &IndexLock) -> Result<Restored> {
     lock.copy_index()?;
-    restore(lock, &Plan::read(lock)?)
+    restore(lock, &Plan::read(repo, lock)?)
 }
 
 /// Undoes a `git read-tree -m -u` that may have come to any point. All paths of the plan were clean before
@@ -155,7 +155,7 @@ fn of_our_making<'a>(lock: &IndexLock, changes: impl Iterator<Item = &'a Change>
         // Cut short if a filter fails: then the files after that are compared one by one below.
         let hashed = lock.git()?.args(["hash-object", "--stdin-paths"]).stdin(paths.join(&b'\n')).output()?;
         let equal = files.iter().zip(hashed.stdout.split(|&byte| byte == b'\n'));
-        ours.extend(equal.filter(|(c, id)| c.new.as_bstr() == *id).map(|(c, _)| c.path.clone()));
+        ours.extend(equal.filter(|(change, id)| change.brings(id)).map(|(c, _)| c.path.clone()));
     }
     for change in changes {
         if !ours.contains(&change.path) && begins_like_new(lock, change)? {

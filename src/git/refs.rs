@@ -1,13 +1,12 @@
-//! Refs and history: read with gix, written by `git update-ref`.
-//!
-//! Writes are git's because they must be durable (gix does not sync refs), must run the user's
-//! `reference-transaction` hook and must write reflogs as git does.
+//! Refs and history: read with gix. Refs of our own are written in this process (see [`super::ref_edit`])
+//! where that comes out as `git update-ref` would do it; everything else is left to git.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::command::GitError;
+use super::ref_edit::{self, Edit};
 use super::{Git, Repository};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -124,6 +123,9 @@ pub fn head(git_dir: &Path) -> Result<Head> {
 /// # Errors
 /// git's own words; compare with [`branch_tip`] afterwards to learn whether the ref had moved.
 pub fn set_ref(repo: &Repository, name: &Text, new: &Oid, expect: Expect<'_>, message: &str) -> Result<()> {
+    if ref_edit::write(repo, name, Edit::Set { new, expect, message }) {
+        return Ok(());
+    }
     let git = repo.git().retry_locks().args(["update-ref", "--no-deref", "-m", message]);
     let git = git.arg(name.as_os_str()).arg(new.as_str());
     match expect {
@@ -140,6 +142,9 @@ pub fn set_ref(repo: &Repository, name: &Text, new: &Oid, expect: Expect<'_>, me
 /// # Errors
 /// git's own words, if it is somewhere else or can't be deleted.
 pub fn delete_ref(repo: &Repository, name: &Text, old: &Oid) -> Result<()> {
+    if ref_edit::write(repo, name, Edit::Delete(old)) {
+        return Ok(());
+    }
     let git = repo.git().retry_locks().args(["update-ref", "--no-deref", "-d"]);
     let deleted = git.arg(name.as_os_str()).arg(old.as_str()).ok();
     match deleted {

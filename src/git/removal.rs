@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use super::Repository;
+use super::index::{self, Entry, GITLINK};
 use super::refs::{Head, is_ancestor, list};
-use super::status::{changes, ignored, operation_in_progress};
+use super::status::{changes_and_ignored, operation_in_progress};
 use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
 use crate::run::Text;
 
@@ -17,7 +18,7 @@ use crate::run::Text;
 const TRASH: &str = ".trash";
 
 /// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
-/// ignored and matches `disposable` (see [`ignored`]).
+/// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs).
 ///
 /// # Errors
 /// If it can't be told; the worktree must stay then as well.
@@ -39,7 +40,7 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let changes = changes(path)?;
+    let (changes, ignored) = changes_and_ignored(path, disposable)?;
     let (submodules, hidden) = unseen(repo, path)?;
     let nested = changes.nested.into_iter().chain(submodules).collect();
     Ok([
@@ -48,7 +49,7 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
         ("untracked files", changes.untracked),
         ("a repository inside", nested),
         ("files whose changes git was told not to see", hidden),
-        ("ignored files", ignored(path, disposable)?),
+        ("ignored files", ignored),
     ]
     .into_iter()
     .find(|(_, paths)| !paths.is_empty())
@@ -186,20 +187,21 @@ fn is_inside(path: &Path) -> bool {
 /// not this repository's to judge, and files whose changes git was told not to see.
 fn unseen(repo: &Repository, path: &Path) -> Result<(Vec<Text>, Vec<Text>)> {
     let admin_dir = super::admin_dir(path)?;
-    let git = super::Git::new().work_tree(path, &admin_dir).read_only();
-    let (mut submodules, mut hidden) = (Vec::new(), Vec::new());
-    // `letter mode oid stage TAB path`; a small letter says assume-unchanged, S skip-worktree.
-    for entry in git.args(["ls-files", "-z", "-v", "--stage"]).entries()? {
-        let entry: &[u8] = entry.as_bstr();
-        let Some(name) = entry.get(repo.hex_len + 12..).map(Text::from) else { continue };
-        let file = path.join(name.as_path());
-        if entry[2..].starts_with(b"160000") {
-            submodules.extend(fs::read_dir(file).is_ok_and(|mut dir| dir.next().is_some()).then_some(name));
-        } else if (entry[0] == b'S' || entry[0].is_ascii_lowercase()) && file.symlink_metadata().is_ok() {
-            hidden.push(name);
-        }
+    let git = || super::Git::new().work_tree(path, &admin_dir).read_only();
+    let is_hidden =
+        |entry: &Entry| entry.hidden && path.join(entry.path.as_path()).symlink_metadata().is_ok();
+    let mut entries = index::read(&admin_dir.join("index"), repo.gix().object_hash(), || Ok(git()))?;
+    if entries.iter().any(is_hidden) {
+        // Among sparse files, git looks all the same at those that are there.
+        entries = index::read_by_git(git())?;
     }
-    Ok((submodules, hidden))
+    let (submodules, files): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| entry.mode == GITLINK);
+    let is_populated = |entry: &Entry| {
+        fs::read_dir(path.join(entry.path.as_path())).is_ok_and(|mut dir| dir.next().is_some())
+    };
+    let submodules = submodules.into_iter().filter(is_populated).map(|entry| entry.path).collect();
+    Ok((submodules, files.into_iter().filter(is_hidden).map(|entry| entry.path).collect()))
 }
 
 /// Up to three names, and how many more there are.
@@ -341,6 +343,26 @@ mod tests {
             fs::write(path.join("README"), "precious").unwrap();
             let expected = "files whose changes git was told not to see: README";
             assert_eq!(kept(&sandbox, &path).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_sparse_file_that_git_looks_at_does_not_keep_it() {
+        let sandbox = Sandbox::new();
+        sandbox.write("in/x", "x");
+        sandbox.write("out/y", "y");
+        sandbox.commit("files");
+        let path = linked(&sandbox, "a");
+        for index in ["--no-sparse-index", "--sparse-index"] {
+            git_in(&path, &["sparse-checkout", "set", "--cone", index, "in"]);
+            assert_eq!(kept(&sandbox, &path), None);
+            fs::create_dir_all(path.join("out")).unwrap();
+            fs::write(path.join("out/y"), "y").unwrap();
+            assert_eq!(kept(&sandbox, &path), None);
+            fs::write(path.join("out/y"), "changed").unwrap();
+            assert_eq!(kept(&sandbox, &path).unwrap(), "uncommitted changes: out/y");
+            git_in(&path, &["checkout", "-q", "--ignore-skip-worktree-bits", "--", "out/y"]);
+            git_in(&path, &["sparse-checkout", "disable"]);
         }
     }
 

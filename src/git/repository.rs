@@ -1,11 +1,12 @@
 //! Which repository this is, asked of git once; from then on every path is explicit.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::Git;
-use super::command::GitError;
+use super::identity::Committer;
+use super::{Config, Git};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
 
@@ -26,6 +27,14 @@ pub struct Repository {
     /// Digits of an object id: 40 for SHA-1, 64 for SHA-256.
     pub hex_len: usize,
     gix: gix::ThreadSafeRepository,
+    known: Arc<Known>,
+}
+
+/// What git is asked at most once; `None` where it could not tell.
+#[derive(Default)]
+struct Known {
+    config: OnceLock<Option<Config>>,
+    committer: OnceLock<Option<Committer>>,
 }
 
 impl Repository {
@@ -35,19 +44,13 @@ impl Repository {
     /// A [`Failure`] with git's own words if there is none or git does not trust it, and if it keeps its
     /// refs in a way that we can't read.
     pub fn discover(cwd: &Path) -> Result<Repository> {
-        let (common_dir, git_dir, inside, format) = ask(cwd)?;
+        let Answer { common_dir, git_dir, format, workdir, bare } = ask(cwd)?;
         if common_dir.join("reftable").is_dir() {
             let message = format!("{} keeps its refs as a reftable", common_dir.display());
             return Err(Failure::new(exit::REFUSED, message)
                 .hint("git parallel needs the 'files' format: git refs migrate --ref-format=files")
                 .into());
         }
-        let workdir = match inside {
-            true => Some(of_user(cwd, &["rev-parse", "--show-toplevel"])?.to_path_buf()),
-            false => None,
-        };
-        let bare = Git::new().git_dir(&common_dir).args(["rev-parse", "--is-bare-repository"]).line()?;
-        let bare = bare == Text::from("true");
         let main_worktree = match &workdir {
             _ if bare => None,
             Some(top) if git_dir == common_dir => Some(top.clone()),
@@ -55,7 +58,8 @@ impl Repository {
         };
         let hex_len = if format == "sha256" { 64 } else { 40 };
         let gix = open(&common_dir)?;
-        Ok(Repository { common_dir, git_dir, workdir, main_worktree, bare, hex_len, gix })
+        let known = Arc::default();
+        Ok(Repository { common_dir, git_dir, workdir, main_worktree, bare, hex_len, gix, known })
     }
 
     /// The main worktree, or the git directory where there is none.
@@ -71,6 +75,26 @@ impl Repository {
     /// git, at work on what all worktrees share.
     pub fn git(&self) -> Git {
         Git::new().git_dir(&self.common_dir)
+    }
+
+    /// The settings in force, as they were when they were first read. `None` if they can't be read.
+    pub(super) fn config(&self) -> Option<&Config> {
+        let load = || Config::list(Git::new().git_dir(&self.git_dir)).ok();
+        self.known.config.get_or_init(load).as_ref()
+    }
+
+    pub(super) fn remember_config(&self, config: &Config) {
+        // The first reading counts.
+        let _ = self.known.config.set(Some(config.clone()));
+    }
+
+    /// Whom git names in reflogs. `None` if it does not know.
+    pub(super) fn committer(&self) -> Option<&Committer> {
+        self.known.committer.get_or_init(|| Committer::ask(self).ok()).as_ref()
+    }
+
+    pub(super) fn remember_committer(&self, committer: Committer) {
+        let _ = self.known.committer.set(Some(committer));
     }
 
     /// gix, for reading in this process. Its own HEAD is that of the main worktree.
@@ -101,32 +125,69 @@ fn parse_version(line: &str) -> Option<(u32, u32, u32)> {
     Some((major, minor, numbers.next().and_then(|n| n.parse().ok()).unwrap_or(0)))
 }
 
-/// Common directory, git directory, whether we are inside a worktree, and the object format.
-fn ask(cwd: &Path) -> Result<(PathBuf, PathBuf, bool, String)> {
-    let queries = ["--git-common-dir", "--git-dir", "--is-inside-work-tree", "--show-object-format"];
-    let mut args = vec!["rev-parse", "--path-format=absolute"];
-    args.extend(queries);
-    let answer = of_user(cwd, &args)?;
-    let lines: Vec<&[u8]> = answer.as_bstr().split(|&byte| byte == b'\n').collect();
-    let [common, git_dir, inside, format] = lines[..] else {
-        return Err(Failure::new(exit::REFUSED, "the path of this repository has a line feed in it").into());
+/// What git says of the place where the user stands.
+struct Answer {
+    common_dir: PathBuf,
+    git_dir: PathBuf,
+    format: String,
+    workdir: Option<PathBuf>,
+    bare: bool,
+}
+
+fn ask(cwd: &Path) -> Result<Answer> {
+    let queries = [
+        "--git-common-dir",
+        "--git-dir",
+        "--show-object-format",
+        "--is-bare-repository",
+        "--is-inside-work-tree",
+        // Last, since it fails where there is no worktree, after all the others have been answered.
+        "--show-toplevel",
+    ];
+    let output = Git::new()
+        .of_user()
+        .in_dir(cwd)
+        .args(["rev-parse", "--path-format=absolute"])
+        .args(queries)
+        .output()?;
+    let answer = output.stdout.strip_suffix(b"\n").unwrap_or(&output.stdout);
+    let lines: Vec<&[u8]> = answer.split(|&byte| byte == b'\n').collect();
+    let (common, git_dir, format, bare, top) = match (output.code, &lines[..]) {
+        (Some(0), [common, git_dir, format, bare, b"true", top]) => {
+            (common, git_dir, format, bare, Some(top))
+        }
+        (_, [common, git_dir, format, bare, b"false"]) => (common, git_dir, format, bare, None),
+        (Some(0), _) => {
+            let message = "the path of this repository has a line feed in it";
+            return Err(Failure::new(exit::REFUSED, message).into());
+        }
+        _ => {
+            let error = output.to_error("rev-parse");
+            let words = error.words.trim_start_matches("fatal: ").to_owned();
+            return Err(Failure::new(
+                exit::REFUSED,
+                if words.is_empty() { error.to_string() } else { words },
+            )
+            .into());
+        }
     };
     let path = |bytes: &[u8]| -> Result<PathBuf> {
         let path = Text::from(bytes).to_path_buf();
         path.canonicalize().with_context(|| format!("cannot read {}", path.display()))
     };
-    Ok((path(common)?, path(git_dir)?, inside == b"true", String::from_utf8_lossy(format).into_owned()))
-}
-
-/// Runs git where the user stands, with the environment that the user gave.
-fn of_user(cwd: &Path, args: &[&str]) -> Result<Text> {
-    Git::new().of_user().in_dir(cwd).args(args).line().map_err(|error| match error.downcast::<GitError>() {
-        Ok(error) => {
-            let words = error.words.trim_start_matches("fatal: ").to_owned();
-            Failure::new(exit::REFUSED, if words.is_empty() { error.to_string() } else { words }).into()
+    let (common_dir, git_dir) = (path(common)?, path(git_dir)?);
+    // A linked worktree of a bare repository is not bare itself, and the user's environment may say
+    // something else than the repository.
+    let here = common_dir == git_dir && std::env::var_os("GIT_WORK_TREE").is_none();
+    let bare = match here && std::env::var_os("GIT_DIR").is_none() {
+        true => *bare == b"true",
+        false => {
+            let asked = Git::new().git_dir(&common_dir).args(["rev-parse", "--is-bare-repository"]).line()?;
+            asked == Text::from("true")
         }
-        Err(error) => error,
-    })
+    };
+    let format = String::from_utf8_lossy(format).into_owned();
+    Ok(Answer { common_dir, git_dir, format, workdir: top.map(|top| Text::from(*top).to_path_buf()), bare })
 }
 
 /// The main worktree as seen from elsewhere: what `core.worktree` says (submodules have it), else what

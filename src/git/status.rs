@@ -45,40 +45,58 @@ pub fn changes(worktree: &Path) -> Result<Changes> {
 /// # Errors
 /// If git can't tell.
 pub fn changes_in(worktree: &Path, git_dir: &Path) -> Result<Changes> {
+    Ok(status(worktree, git_dir, "no")?.0)
+}
+
+/// Uncommitted changes of a linked worktree, and its ignored files less those that match `disposable`: each
+/// of these is a pattern as in `.gitignore`, or, with a leading `:`, a pathspec. (Files are listed one by
+/// one: a whole directory may be ignored for the sake of a single file that is not disposable.)
+///
+/// # Errors
+/// If git can't tell.
+pub(super) fn changes_and_ignored(worktree: &Path, disposable: &[String]) -> Result<(Changes, Vec<Text>)> {
+    let admin_dir = worktree::admin_dir(worktree)?;
+    let (pathspecs, patterns): (Vec<&String>, Vec<&String>) =
+        disposable.iter().partition(|entry| entry.starts_with(':'));
+    let (changes, mut ignored) = match pathspecs.is_empty() {
+        true => status(worktree, &admin_dir, "traditional")?,
+        // Given to `git status`, they would hide changes as well.
+        false => (changes_in(worktree, &admin_dir)?, ignored_beside(worktree, &admin_dir, &pathspecs)?),
+    };
+    let patterns: Vec<_> =
+        patterns.iter().filter_map(|p| gix::glob::Pattern::from_bytes(p.as_bytes())).collect();
+    ignored.retain(|entry| !patterns.iter().any(|p| matches(p, entry.as_bstr())));
+    Ok((changes, ignored))
+}
+
+/// What `git status` tells, with ignored files or without (`--ignored`). All files are listed one by one,
+/// but for repositories inside, which are listed as a directory.
+fn status(worktree: &Path, git_dir: &Path, ignored: &str) -> Result<(Changes, Vec<Text>)> {
     let git = Git::new().work_tree(worktree, git_dir).read_only();
     let git = git.args(["status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames"]);
-    let output = git.arg("--ignore-submodules=untracked").ok()?;
-    let mut changes = Changes::default();
+    let output = git.arg("--ignore-submodules=untracked").arg(format!("--ignored={ignored}")).ok()?;
+    let (mut changes, mut ignored) = (Changes::default(), Vec::new());
     for entry in split_nul(&output) {
-        // `1 XY sub mH mI mW hH hI path`, `u XY sub m1 m2 m3 mW h1 h2 h3 path`, `? path` (git-status(1))
+        // `1 XY sub mH mI mW hH hI path`, `u XY sub m1 m2 m3 mW h1 h2 h3 path`, `? path`, `! path`
+        // (git-status(1))
         let (list, fields) = match entry.first() {
             Some(b'1') => (&mut changes.tracked, 8),
             Some(b'u') => (&mut changes.unmerged, 10),
             Some(b'?') if entry.ends_with(b"/") => (&mut changes.nested, 1),
             Some(b'?') => (&mut changes.untracked, 1),
+            Some(b'!') => (&mut ignored, 1),
             _ => continue,
         };
         list.extend(entry.splitn(fields + 1, |&byte| byte == b' ').nth(fields).map(Text::from));
     }
-    Ok(changes)
+    Ok((changes, ignored))
 }
 
-/// Ignored files of a linked worktree, less those that match `disposable`: each of these is a pattern as
-/// in `.gitignore`, or, with a leading `:`, a pathspec. (Files are listed one by one: a whole directory
-/// may be ignored for the sake of a single file that is not disposable.)
-///
-/// # Errors
-/// If git can't tell.
-pub fn ignored(worktree: &Path, disposable: &[String]) -> Result<Vec<Text>> {
-    let git = Git::new().work_tree(worktree, &worktree::admin_dir(worktree)?).read_only();
-    let git = git.args(["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--"]);
-    let (pathspecs, patterns): (Vec<&String>, Vec<&String>) =
-        disposable.iter().partition(|entry| entry.starts_with(':'));
-    let git = git.arg(":/").args(pathspecs.into_iter().map(|spec| excluding(spec)));
-    let patterns: Vec<_> =
-        patterns.iter().filter_map(|p| gix::glob::Pattern::from_bytes(p.as_bytes())).collect();
-    let entries = git.entries()?;
-    Ok(entries.into_iter().filter(|entry| !patterns.iter().any(|p| matches(p, entry.as_bstr()))).collect())
+/// Ignored files that match none of the pathspecs.
+fn ignored_beside(worktree: &Path, git_dir: &Path, pathspecs: &[&String]) -> Result<Vec<Text>> {
+    let git = Git::new().work_tree(worktree, git_dir).read_only();
+    let git = git.args(["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", ":/"]);
+    git.args(pathspecs.iter().map(|spec| excluding(spec))).entries()
 }
 
 /// The pathspec that leaves out what `spec` matches.
@@ -246,10 +264,42 @@ mod tests {
         }
         let disposable = |list: &[&str]| -> Vec<Text> {
             let list: Vec<String> = list.iter().map(|&entry| entry.to_owned()).collect();
-            ignored(&path, &list).unwrap()
+            changes_and_ignored(&path, &list).unwrap().1
         };
         assert_eq!(disposable(&["target/", "__pycache__/", ":(glob)out/**", "/local"]), texts(&["a/.env"]));
         assert_eq!(disposable(&["target/", "m/", ":(glob)**/.env", ":out"]), texts(&["local/keep"]));
+    }
+
+    #[test]
+    fn status_lists_the_ignored_files_that_ls_files_lists() {
+        let sandbox = Sandbox::new();
+        sandbox.write(".gitignore", "target/\n*.pyc\n.env\nign/*\n!ign/keep\nlink\nnest/\nempty/\n");
+        sandbox.write("tracked.pyc", "");
+        sandbox.git(&["add", "-f", "tracked.pyc"]);
+        sandbox.commit("ignore");
+        let path = linked(&sandbox);
+        let files = ["target/debug/f", "target/x", "ign/a", "ign/sub/b", "ign/keep", ".env", "a/b/.env"];
+        for file in files.into_iter().chain(["nl\nx.pyc", "u/z.pyc", "u/y", "nest/f", "sp ace/q.pyc"]) {
+            fs::create_dir_all(path.join(file).parent().unwrap()).unwrap();
+            fs::write(path.join(file), "").unwrap();
+        }
+        fs::create_dir_all(path.join("empty/er")).unwrap();
+        std::os::unix::fs::symlink("/etc", path.join("link")).unwrap();
+        for inner in ["nest/inner", "target/inner", "other", "repo.pyc"] {
+            git_in(&path, &["init", "-q", inner]);
+            fs::write(path.join(inner).join("f.pyc"), "").unwrap();
+        }
+        fs::write(path.join("tracked.pyc"), "changed").unwrap();
+        let (changes, mut ignored) = changes_and_ignored(&path, &[]).unwrap();
+        let admin_dir = worktree::admin_dir(&path).unwrap();
+        let mut listed = ignored_beside(&path, &admin_dir, &[]).unwrap();
+        ignored.sort();
+        listed.sort();
+        assert_eq!(ignored, listed);
+        assert!(ignored.len() > 12, "{ignored:?}");
+        assert_eq!(changes, changes_in(&path, &admin_dir).unwrap());
+        assert_eq!(changes.tracked, texts(&["tracked.pyc"]));
+        assert_eq!((changes.untracked, changes.nested), (texts(&["ign/keep", "u/y"]), texts(&["other/"])));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
+use super::hooks::may_run;
 use super::refs::{Expect, Head, delete_ref, head, set_ref};
 use super::{Git, Repository};
 use crate::run::{Oid, Text};
@@ -197,6 +198,9 @@ pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     let admin_dir = admin_dir(path)?;
     let git = Git::new().work_tree(path, &admin_dir).retry_locks();
     git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok()?;
+    if !may_run(repo, "post-checkout", path) {
+        return Ok(None);
+    }
     let tip = Git::new().git_dir(&admin_dir).args(["rev-parse", "--verify", "HEAD"]).line()?;
     let hook = Git::new().in_dir(path).args(["hook", "run", "--ignore-missing", "post-checkout", "--"]);
     let hook = hook.arg(repo.null_oid()).arg(tip.as_os_str()).arg("1").output()?;
