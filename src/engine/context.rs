@@ -20,14 +20,15 @@ pub struct Context {
     pub guard: Option<SharedGuard>,
     /// How many files an agent may open, if we may open more.
     pub(super) open_files: Option<u64>,
-    /// Bounds how many workers wait for git or the disk at once.
-    pub(super) workers: Semaphore,
+    /// Bounds how many checkouts are made at once: more of them only make each later.
+    pub(super) checkouts: Semaphore,
+    /// Bounds the shorter work. It must not queue behind a hundred checkouts: landing waits for it.
+    pub(super) errands: Semaphore,
 }
 
 impl Context {
     /// The context of a run.
     pub fn new(repo: Repository, spec: RunSpec, dir: RunDir, disposable: Vec<String>) -> Self {
-        // More than this only makes the disk seek; landings must not queue behind a hundred checkouts.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Context {
             repo,
@@ -36,7 +37,8 @@ impl Context {
             disposable,
             guard: None,
             open_files: None,
-            workers: Semaphore::new(4 * cores),
+            checkouts: Semaphore::new(cores),
+            errands: Semaphore::new(cores),
         }
     }
 

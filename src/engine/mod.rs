@@ -18,6 +18,7 @@ mod prepare;
 mod recover;
 mod signals;
 mod trouble;
+mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,9 +36,7 @@ pub use collect::ABANDONED;
 pub use context::Context;
 
 use crate::error::{Failure, exit};
-use crate::run::{
-    Action, Event, Exit, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, decide,
-};
+use crate::run::{Action, Event, Exit, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
 use crate::shim;
 use crate::store::Journal;
 use crate::ui::Ui;
@@ -323,49 +322,6 @@ impl Engine {
         }
     }
 
-    fn send_worker(&mut self, name: &TaskName, step: &Step) {
-        let Some(task) = self.run.task(name).cloned() else { return };
-        let (context, outbox) = (self.context.clone(), self.outbox.clone());
-        match step {
-            Step::Start { .. } => {
-                let (stops, stop_requests) = mpsc::unbounded_channel();
-                self.agents.insert(name.clone(), stops);
-                let wanted = self.wanted;
-                tokio::spawn(agent::supervise(context, task, stop_requests, outbox, wanted));
-            }
-            Step::Prepare { .. } => self.queued(task, context, prepare::prepare),
-            Step::Collect => self.queued(task, context, collect::collect),
-            Step::CleanUp => self.queued(task, context, cleanup::clean_up),
-            Step::Publish => self.at_once(task, context, landing::publish),
-            Step::Merge => {
-                let known = self.run.tip.clone();
-                let landed: Vec<Task> =
-                    self.run.tasks.iter().filter(|t| t.landed().is_some()).cloned().collect();
-                self.at_once(task, context, move |context, task| {
-                    landing::merge(context, task, &known, &landed)
-                });
-            }
-        }
-    }
-
-    /// Sends off a worker that waits its turn among others like it.
-    fn queued(&self, task: Task, context: Arc<Context>, work: impl Work) {
-        let (outbox, failed) = (self.outbox.clone(), failure_event(&task));
-        tokio::spawn(async move {
-            let turns = context.clone();
-            let _turn = turns.workers.acquire().await;
-            outbox.event(blocking(task, context, work).await.unwrap_or(failed));
-        });
-    }
-
-    /// Sends off a worker that must not wait behind a hundred checkouts: there is one of its kind.
-    fn at_once(&self, task: Task, context: Arc<Context>, work: impl Work) {
-        let (outbox, failed) = (self.outbox.clone(), failure_event(&task));
-        tokio::spawn(async move {
-            outbox.event(blocking(task, context, work).await.unwrap_or(failed));
-        });
-    }
-
     /// The journal can't be written: ends the agents, lets them save what they can, and tells why.
     async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.ui.note("the record of the run can't be written; stopping its agents");
@@ -389,33 +345,5 @@ impl Engine {
                 .safe("Every branch and worktree is as its agent left it.")
                 .hint("make room on that file system (see 'df'), then: git parallel abort"),
         )
-    }
-}
-
-/// What a worker does: waits for git or the disk, and answers with a fact.
-trait Work: FnOnce(&Context, &Task) -> Event + Send + 'static {}
-impl<F: FnOnce(&Context, &Task) -> Event + Send + 'static> Work for F {}
-
-/// Runs a worker on a thread of its own. One that panics is a failed worker, and fails its task alone.
-async fn blocking(
-    task: Task,
-    context: Arc<Context>,
-    work: impl Work,
-) -> Result<Event, tokio::task::JoinError> {
-    tokio::task::spawn_blocking(move || work(&context, &task)).await
-}
-
-/// What to record of a task whose worker died on the way.
-fn failure_event(task: &Task) -> Event {
-    let name = task.name().clone();
-    let reason = "git parallel itself failed here; please report it".to_owned();
-    match task.state {
-        TaskState::Preparing => Event::PrepareFailed { task: name, reason },
-        TaskState::Finished | TaskState::Integrating => Event::Held { task: name, reason, tip: None },
-        TaskState::Landed | TaskState::Unchanged => Event::CleanedUp {
-            task: name,
-            cleanup: crate::run::CleanUp { worktree_kept: Some(reason.clone()), branch_kept: Some(reason) },
-        },
-        _ => Event::Collected { task: name, work: Default::default(), note: Some(reason) },
     }
 }
