@@ -55,7 +55,9 @@ fn a_branch_deleted_from_a_detached_head_is_pinned() {
 #[test]
 fn a_target_that_an_agent_commits_to_is_merged_with() {
     // 38
-    let bad = "echo x >x; commit; cd \"$GIT_PARALLEL_ROOT\"; echo evil >evil; git add evil; git commit -qm evil; log_commit";
+    // A landing may hold the index of the user's checkout for an instant.
+    let bad = "echo x >x; commit; cd \"$GIT_PARALLEL_ROOT\"; echo evil >evil; until git add evil; do sleep 0.02; done; \
+               until git commit -qm evil; do sleep 0.02; done; log_commit";
     let story = tell(bad, &[]).bad_is("landed", &[]);
     let sandbox = &story.sandbox;
     assert!(is_kept(sandbox, "evil") && sandbox.has("evil") && sandbox.has("x"));
@@ -74,7 +76,8 @@ fn a_target_that_was_moved_by_its_ref_alone_loses_nothing() {
 #[test]
 fn a_target_that_was_reset_gets_its_commits_back() {
     // 38
-    let bad = "echo x >x; commit; git -C \"$GIT_PARALLEL_ROOT\" reset -q --hard HEAD~1";
+    let bad =
+        "echo x >x; commit; until git -C \"$GIT_PARALLEL_ROOT\" reset -q --hard HEAD~1; do sleep 0.02; done";
     let story = tell(bad, &[]).bad_is("landed", &[]).kept();
     assert!(story.sandbox.has("shared.txt"));
 }
