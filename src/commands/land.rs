@@ -15,12 +15,12 @@ use crate::ui::{Settings, Verbosity};
 pub fn land(args: &LandArgs) -> Result<u8> {
     let place = Place::open()?;
     let loaded = place.load(args.run.as_deref())?;
-    let tasks = chosen(&loaded.run, &args.tasks)?;
     let id = loaded.run.spec.id.clone();
     if place.supervisor(&id)?.is_some() {
+        let tasks = chosen(&loaded.run, &args.tasks)?;
         return ask_supervisor(&place, &loaded, tasks);
     }
-    let lock = place.lock(&Holder::this_process("land", Some(id.clone()), tasks.len(), 1))?;
+    let lock = place.lock(&Holder::this_process("land", Some(id.clone()), args.tasks.len(), 1))?;
     let loaded = place.load(Some(&id.0))?;
     place.refuse_interrupted(&loaded.run)?;
     let tasks = chosen(&loaded.run, &args.tasks)?;

@@ -96,8 +96,6 @@ impl Run {
         remember(task, at, event, clock);
         task.state = next;
         match event {
-            // Also in a run that was stopped: this one task goes the whole way.
-            Event::RetryRequested { .. } => task.land_asked = self.spec.land,
             Event::Landed { landing, .. } => self.tip = landing.commit.clone(),
             Event::CandidateMade { landing, .. } => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
@@ -232,6 +230,8 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         }
         Event::RetryRequested { fresh, .. } => {
             task.fresh = *fresh;
+            task.retried = true;
+            task.land_asked = false;
             task.collected = false;
             task.reason = None;
             task.landing = None;

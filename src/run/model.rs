@@ -48,6 +48,9 @@ pub struct Task {
     pub ready: u64,
     /// The user asked for this task to be landed, in a run that otherwise does not land.
     pub land_asked: bool,
+    /// The user asked to run the task again, after which it goes the whole way, also in a run that was
+    /// stopped.
+    pub retried: bool,
     /// The candidate while integrating, the landing once landed.
     pub landing: Option<Landing>,
     /// Where it collides.
@@ -83,6 +86,7 @@ impl Task {
             collected: false,
             ready: 0,
             land_asked: false,
+            retried: false,
             landing: None,
             conflicts: Vec::new(),
             reason: None,
@@ -209,7 +213,7 @@ impl Run {
 
     /// Whether the run lands this task once it is finished.
     pub fn lands(&self, task: &Task) -> bool {
-        (self.spec.land && self.stop.is_none()) || task.land_asked
+        (self.spec.land && (self.stop.is_none() || task.retried)) || task.land_asked
     }
 
     /// The exit code that the run ends with, by `cli.md`: 0 if every task landed or had nothing to

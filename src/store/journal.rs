@@ -77,3 +77,105 @@ pub fn replay(path: &Path, run: &mut Run) -> io::Result<Tail> {
     }
     Ok(Tail { good: good as u64, bad: (bytes.len() - good) as u64 })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::run::{Event, Exit, Leftovers, RunId, RunSpec, Step, TaskSpec};
+
+    fn run() -> Run {
+        let base = "0".repeat(40).as_str().try_into().unwrap();
+        let task = TaskSpec {
+            name: "a".into(),
+            branch: "feature/a".into(),
+            worktree: "/w/a".into(),
+            prompt: None,
+            reuse: false,
+            reuse_worktree: false,
+            overwrite: None,
+            skip: false,
+        };
+        Run::new(RunSpec {
+            version: RunSpec::VERSION,
+            id: RunId("r".into()),
+            started_at: Timestamp::UNIX_EPOCH,
+            target: "main".into(),
+            base,
+            root: "/r".into(),
+            agent: vec!["agent".into()],
+            jobs: 1,
+            no_ff: false,
+            land: true,
+            keep: false,
+            leftovers: Leftovers::Commit,
+            timeout_ms: None,
+            retries: 0,
+            tasks: vec![task],
+        })
+    }
+
+    fn records() -> Vec<Record> {
+        let task = || "a".into();
+        let base = "0".repeat(40).as_str().try_into().unwrap();
+        let events = [
+            Event::RunStarted { pid: 1 },
+            Event::Begun { task: task(), step: Step::Prepare { slot: 0 } },
+            Event::Prepared { task: task(), base, branch_created: true, worktree_created: true, note: None },
+            Event::Begun { task: task(), step: Step::Start { attempt: 1 } },
+            Event::AgentExited { task: task(), exit: Exit { code: Some(0), ..Exit::default() } },
+        ];
+        events.map(|event| Record { at: Timestamp::UNIX_EPOCH, event }).to_vec()
+    }
+
+    /// The run after the first `count` records.
+    fn after(count: usize) -> Run {
+        let mut run = run();
+        records()[..count].iter().for_each(|record| run.apply(record).unwrap());
+        run
+    }
+
+    #[test]
+    fn cut_at_any_byte_its_whole_lines_count_and_it_can_be_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path, Tail::default()).unwrap();
+        records().iter().for_each(|record| journal.append(record).unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..=whole.len() {
+            for garbage in
+                [&b""[..], b"\0\0\0", b"{\"at\":\"2026-11-20T10:00:00Z\",\"event\":\"nonsense\"}\n{}\n"]
+            {
+                let bytes = [&whole[..length], garbage].concat();
+                std::fs::write(&path, &bytes).unwrap();
+                let mut replayed = run();
+                let tail = replay(&path, &mut replayed).unwrap();
+                let lines = whole[..length].iter().filter(|&&byte| byte == b'\n').count();
+                assert_eq!(replayed, after(lines), "cut at {length}");
+                assert_eq!(tail.good + tail.bad, bytes.len() as u64, "cut at {length}");
+
+                let mut journal = Journal::open(&path, tail).unwrap();
+                records()[lines..].iter().for_each(|record| journal.append(record).unwrap());
+                assert_eq!(std::fs::read(&path).unwrap(), whole, "gone on with after {length}");
+                if tail.bad > 0 {
+                    let kept = std::fs::read(path.with_extension("bad")).unwrap();
+                    assert_eq!(kept, bytes[tail.good as usize..], "what is cut off is kept");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_that_cannot_have_happened_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path, Tail::default()).unwrap();
+        let records = records();
+        [&records[0], &records[4], &records[1]].iter().for_each(|record| journal.append(record).unwrap());
+        let mut replayed = run();
+        let tail = replay(&path, &mut replayed).unwrap();
+        assert_eq!(replayed, after(1));
+        assert!(tail.bad > 0);
+    }
+}
