@@ -188,3 +188,33 @@ fn a_lock_of_the_users_git_is_waited_for_and_then_named() {
     sandbox.parallel(&["land", "long"]).expect(0);
     sandbox.check(&before);
 }
+
+#[test]
+fn what_was_interrupted_long_ago_can_be_landed_and_retried() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(
+        r#"[ "$task" = quick ] && { echo x > quick.txt; commit; exit 0; }
+           mark "up-$task-$GIT_PARALLEL_ATTEMPT"; await go; echo x > "$task.txt"; commit"#,
+    );
+    let running = sandbox.spawn_run(&["--no-land", "quick", "slow"], &agent);
+    sandbox.await_mark("up-slow-1");
+    wait_until("quick is finished", || sandbox.state("quick") == "finished");
+    running.signal(Signal::INT);
+    running.wait().expect(130);
+    sandbox.expect_states(&[("quick", "finished"), ("slow", "aborted")]);
+    sandbox.check(&before);
+    // The exit code is of what was asked now, not of what was interrupted then.
+    sandbox.parallel(&["land", "quick"]).expect(0);
+    // One Ctrl-C asks politely, also in a run that was stopped before.
+    let again = sandbox.spawn(&["retry", "slow"]);
+    sandbox.await_mark("up-slow-2");
+    again.signal(Signal::INT);
+    let output = again.wait().expect(130);
+    assert!(!output.all().contains("killing"), "{}", output.all());
+    sandbox.mark("go");
+    sandbox.parallel(&["retry", "slow"]).expect(0);
+    sandbox.expect_states(&[("quick", "landed"), ("slow", "finished")]);
+    sandbox.parallel(&["land"]).expect(0);
+    sandbox.check(&before);
+}

@@ -82,9 +82,13 @@ fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>) -> Resul
 
 /// The exit code of a command that took these tasks up again.
 pub fn code(run: &Run, tasks: &[TaskName]) -> u8 {
-    if let Some(code) = run.stop.map(|stop| stop.exit_code()).filter(|code| *code > exit::BUSY) {
-        return code;
+    let tasks: Vec<&Task> = tasks.iter().filter_map(|name| run.task(name)).collect();
+    // In a run that does not land, a task that was run again is done when it is finished.
+    let rests = |task: &Task| task.state == TaskState::Finished && !run.lands(task) && !run.spec.land;
+    if tasks.iter().all(|task| task.state.is_success() || rests(task)) {
+        return exit::OK;
     }
-    let landed = tasks.iter().filter_map(|name| run.task(name)).all(|task| task.state.is_success());
-    if landed { exit::OK } else { exit::FAILURE }
+    // The run itself may have been stopped long ago; these tasks were stopped now.
+    let stopped = run.stop.filter(|_| tasks.iter().any(|task| task.state == TaskState::Aborted));
+    stopped.map_or(exit::FAILURE, |cause| cause.exit_code())
 }

@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Message, Outbox};
-use crate::run::{Event, Run, Stop, StopCause};
+use crate::run::{Event, Run, Stop, StopCause, Task};
 
 /// Turns signals into messages, for as long as the runtime lives.
 pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
@@ -33,6 +33,10 @@ pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
 
 /// The first signal asks agents to stop, any further one kills them.
 pub(super) fn respond(run: &Run, cause: StopCause) -> Event {
-    let stop = if run.stop.is_some() { Stop::Kill } else { Stop::Term };
-    Event::StopRequested { tasks: None, cause: run.stop.unwrap_or(cause), stop }
+    // A run that was stopped long ago may have been taken up again for some of its tasks.
+    let asked = |task: &Task| task.state.holds_slot() && task.stop.is_some();
+    match run.stop.filter(|_| run.tasks.iter().any(asked)) {
+        Some(first) => Event::StopRequested { tasks: None, cause: first, stop: Stop::Kill },
+        None => Event::StopRequested { tasks: None, cause, stop: Stop::Term },
+    }
 }
