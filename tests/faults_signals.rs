@@ -78,6 +78,44 @@ fn a_second_ctrl_c_kills_what_ignores_the_first() {
 }
 
 #[test]
+fn one_ctrl_c_is_one_also_through_git() {
+    // 9: git passes on what the terminal has sent to both. An agent that cleans up on TERM has its grace.
+    let sandbox = scene();
+    let agent = sandbox.agent(
+        "trap 'sleep 0.5; echo cleaned >cleaned.txt; commit cleaned-up; exit 1' TERM; mark up-$task; \
+         while :; do sleep 0.05; done",
+    );
+    let before = sandbox.snapshot();
+    let mut terminal = Terminal::run_by_git(&sandbox, &["-y", "a"], &agent);
+    up(&sandbox, &["a"]);
+    terminal.press(b"\x03");
+    let (_, text) = terminal.wait(Duration::from_secs(10));
+    assert!(!text.contains("killing"), "{text}");
+    assert!(is_kept(&sandbox, "cleaned-up"), "{text}");
+    sandbox.expect_states(&[("a", "aborted")]);
+    sandbox.check(&before);
+}
+
+#[test]
+fn two_ctrl_cs_are_two_also_through_git() {
+    // 10
+    let sandbox = scene();
+    let agent = sandbox.agent(STUBBORN);
+    let before = sandbox.snapshot();
+    let mut terminal = Terminal::run_by_git(&sandbox, &["-y", "a"], &agent);
+    up(&sandbox, &["a"]);
+    let begun = Instant::now();
+    terminal.press(b"\x03");
+    terminal.wait_for("again");
+    std::thread::sleep(Duration::from_millis(150));
+    terminal.press(b"\x03");
+    terminal.wait(Duration::from_secs(10));
+    assert!(begun.elapsed() < Duration::from_secs(4), "the grace was skipped: {:?}", begun.elapsed());
+    work_is_kept(&sandbox, &["a"]);
+    sandbox.check(&before);
+}
+
+#[test]
 fn one_ctrl_c_is_enough_after_the_grace() {
     // 10: nobody presses again, and TERM is ignored.
     let sandbox = scene();

@@ -343,7 +343,7 @@ impl Engine {
         error.context(
             Failure::new(exit::FAILURE, message)
                 .safe("Every branch and worktree is as its agent left it.")
-                .hint("make room on that file system (see 'df'), then: git parallel abort"),
+                .hint("make room on that file system (see 'df'), then: git parallel resume (or abort)"),
         )
     }
 }

@@ -1,5 +1,7 @@
 //! Ctrl-C, TERM, hang-up and Ctrl-Z.
 
+use std::time::{Duration, Instant};
+
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Message, Outbox};
@@ -19,17 +21,28 @@ pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
             let _ = messages.send(Message::Suspend);
         }
     });
+    // git passes a signal on to us that the terminal has sent us already: `git parallel` is its child, and
+    // in its process group (`clean_on_exit` in git's `execv_dashed_external`).
+    let doubled = crate::sys::parent_may_be_git();
     for (kind, cause) in kinds {
         let mut stream = signal(kind)?;
         let outbox = outbox.clone();
         tokio::spawn(async move {
+            let mut first: Option<Instant> = None;
             while stream.recv().await.is_some() {
-                let _ = outbox.messages.send(Message::Signal(cause));
+                let echo = doubled && first.is_some_and(|first| first.elapsed() < ECHO);
+                first.get_or_insert_with(Instant::now);
+                if !echo {
+                    let _ = outbox.messages.send(Message::Signal(cause));
+                }
             }
         });
     }
     Ok(())
 }
+
+/// How soon after the first a signal is taken for the one that git passes on. No finger is as quick.
+const ECHO: Duration = Duration::from_millis(80);
 
 /// The first signal asks agents to stop, any further one kills them.
 pub(super) fn respond(run: &Run, cause: StopCause) -> Event {

@@ -112,6 +112,12 @@ fn living(table: &HashMap<u32, Stat>) -> impl Iterator<Item = Process> {
     })
 }
 
+/// Whether git started this process.
+pub fn parent_may_be_git() -> bool {
+    let parent = std::os::unix::process::parent_id();
+    std::fs::read(format!("/proc/{parent}/comm")).is_ok_and(|name| name == b"git\n")
+}
+
 /// Whether a living process called `git` stands in one of the directories.
 pub fn git_at_work(places: &[PathBuf]) -> bool {
     let Ok(table) = all() else { return true };

@@ -18,11 +18,21 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `git parallel run ARGS -- AGENT` in it.
+    /// Starts `git-parallel run ARGS -- AGENT` in it.
     pub fn run(sandbox: &Sandbox, args: &[&str], agent: &Path) -> Terminal {
+        Terminal::start(sandbox, &[PROGRAM], args, agent)
+    }
+
+    /// The same by `git parallel`, with git in between.
+    pub fn run_by_git(sandbox: &Sandbox, args: &[&str], agent: &Path) -> Terminal {
+        Terminal::start(sandbox, &["git", "parallel"], args, agent)
+    }
+
+    fn start(sandbox: &Sandbox, program: &[&str], args: &[&str], agent: &Path) -> Terminal {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
-        let mut command = CommandBuilder::new(PROGRAM);
+        let mut command = CommandBuilder::new(program[0]);
+        command.args(&program[1..]);
         command.env_clear();
         for (key, value) in &sandbox.env {
             command.env(key, value);
