@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::trouble::words;
 use super::{Context, landing};
-use crate::git::{self, Changes, Expect, Head, Sight};
-use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work};
+use crate::git::{self, Expect, Head, Sight};
+use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work, name_some};
 
 /// The pin of what an agent committed and then left behind. Nobody misses it when a record is cleaned up.
 pub const ABANDONED: &str = "abandoned";
@@ -250,7 +250,10 @@ fn settle_leftovers(context: &Context, task: &Task, admin: &Path) -> Result<Resu
         return Ok(Ok(0));
     }
     if context.spec.leftovers == Leftovers::Refuse || task.land_asked {
-        return Ok(Err(format!("its worktree has uncommitted changes: {}", name_some(&changes))));
+        return Ok(Err(format!(
+            "its worktree has uncommitted changes: {}",
+            name_some(changes.tracked.iter().chain(&changes.unmerged).chain(&changes.untracked))
+        )));
     }
     let message = format!(
         "{}: uncommitted work of the agent\n\nCommitted by git parallel, run {}.",
@@ -258,15 +261,6 @@ fn settle_leftovers(context: &Context, task: &Task, admin: &Path) -> Result<Resu
         context.spec.id
     );
     Ok(Ok(git::commit_leftovers(path, &message)?.unwrap_or(0)))
-}
-
-fn name_some(changes: &Changes) -> String {
-    let all: Vec<&Text> = changes.tracked.iter().chain(&changes.unmerged).chain(&changes.untracked).collect();
-    let named: Vec<String> = all.iter().take(3).map(ToString::to_string).collect();
-    match all.len() - named.len() {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
 }
 
 /// A conflict that was settled by committing its markers is not settled.

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::Context;
 use super::trouble::words;
 use crate::git::{self, Expect, Merged, Published};
-use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text};
+use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text, name_some};
 
 /// Makes a candidate of the task's work on the target's present tip.
 pub(super) fn merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Event {
@@ -95,14 +95,6 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
         Published::Refused { reason, paths } if paths.is_empty() => held(task, reason),
         Published::Refused { reason, paths } => held(task, format!("{reason}: {}", name_some(&paths))),
     })
-}
-
-fn name_some(paths: &[Text]) -> String {
-    let named: Vec<String> = paths.iter().take(3).map(Text::to_string).collect();
-    match paths.len() - named.len() {
-        0 => named.join(", "),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
 }
 
 fn is_published(context: &Context, landing: &Landing) -> Result<bool> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Repository;
-use super::refs::{is_ancestor, parse_oid};
+use super::refs::{is_ancestor, parse_oid, reflog_of_head};
 use crate::run::Oid;
 
 /// Makes a commit that has for its parents what the HEAD of a linked worktree was once on and none of
@@ -15,20 +15,11 @@ use crate::run::Oid;
 /// # Errors
 /// If the reflog or the history can't be read.
 pub fn abandoned(repo: &Repository, admin_dir: &Path, kept: &[&Oid]) -> Result<Option<Oid>> {
-    let path = admin_dir.join("logs/HEAD");
-    let log = match std::fs::read(&path) {
-        Ok(log) => log,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
-    // `<old id> SP <new id> SP <who> SP <when> TAB <why>`, the newest last (gitrepository-layout(5)).
-    let ids = log.split(|&byte| byte == b'\n').rev().filter_map(|line| line.split(|&b| b == b' ').nth(1));
     let mut heads: Vec<Oid> = Vec::new();
-    for id in ids.filter_map(|id| parse_oid(id).ok()) {
+    for id in reflog_of_head(admin_dir)? {
         // A commit that was garbage collected, or is no commit at all, can't be kept.
         let known = |other: &Oid| *other == id || is_ancestor(repo, &id, other).unwrap_or(true);
-        let null = id.as_str().bytes().all(|digit| digit == b'0');
-        if !null && !heads.iter().any(known) && !kept.iter().any(|kept| known(kept)) {
+        if !heads.iter().any(known) && !kept.iter().any(|kept| known(kept)) {
             heads.push(id);
         }
     }

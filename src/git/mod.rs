@@ -51,7 +51,7 @@ pub use repository::{Repository, git_version};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{
-    Changes, changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
+    changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
 };
 pub use tree::{tree_has, tree_size};
 pub use worktree::{

@@ -214,15 +214,25 @@ pub(super) fn is_first_parent(repo: &Repository, onto: &Oid, tip: &Oid) -> Resul
 /// # Errors
 /// If the reflog is there but can't be read.
 pub fn commits_of_reflog_head(admin_dir: &Path) -> Result<Option<Oid>> {
+    Ok(reflog_of_head(admin_dir)?.into_iter().next())
+}
+
+/// What a worktree's HEAD was on, by its reflog, the latest first. Empty without one.
+///
+/// # Errors
+/// If the reflog is there but can't be read.
+pub(super) fn reflog_of_head(admin_dir: &Path) -> Result<Vec<Oid>> {
     let path = admin_dir.join("logs/HEAD");
     let log = match std::fs::read(&path) {
         Ok(log) => log,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    // `git branch -D` and `git symbolic-ref` may leave lines with a null id; the last real one counts.
+    // `<old id> SP <new id> SP <who> SP <when> TAB <why>` (gitrepository-layout(5)). `git branch -D` and
+    // `git symbolic-ref` may leave lines with a null id.
     let ids = log.split(|&byte| byte == b'\n').rev().filter_map(|line| line.split(|&b| b == b' ').nth(1));
-    Ok(ids.filter_map(|id| parse_oid(id).ok()).find(|id| id.as_str().bytes().any(|digit| digit != b'0')))
+    let ids = ids.filter_map(|id| parse_oid(id).ok());
+    Ok(ids.filter(|id| id.as_str().bytes().any(|digit| digit != b'0')).collect())
 }
 
 /// Checks a branch's short name, by the rules of `git check-ref-format --branch` less its `@{-1}`.

@@ -12,7 +12,7 @@ use super::index::{self, Entry, GITLINK};
 use super::refs::{Head, is_ancestor, list};
 use super::status::{changes_and_ignored, operation_in_progress};
 use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
-use crate::run::Text;
+use crate::run::{Text, name_some};
 
 /// How the names of directories end that wait for their deletion.
 const TRASH: &str = ".trash";
@@ -202,15 +202,6 @@ fn unseen(repo: &Repository, path: &Path) -> Result<(Vec<Text>, Vec<Text>)> {
     };
     let submodules = submodules.into_iter().filter(is_populated).map(|entry| entry.path).collect();
     Ok((submodules, files.into_iter().filter(is_hidden).map(|entry| entry.path).collect()))
-}
-
-/// Up to three names, and how many more there are.
-fn name_some(paths: &[Text]) -> String {
-    let names: Vec<String> = paths.iter().take(3).map(Text::to_string).collect();
-    match paths.len() {
-        0..=3 => names.join(", "),
-        more => format!("{} and {} more", names.join(", "), more - 3),
-    }
 }
 
 fn short_name(name: &std::ffi::OsStr) -> String {

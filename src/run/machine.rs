@@ -157,24 +157,7 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
 /// What the task carries along from an event, beside its state.
 fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
     match event {
-        Event::Begun { step, .. } => match step {
-            Step::Prepare { slot } => {
-                task.slot = *slot;
-                task.prepared = false;
-            }
-            Step::Start { attempt } => {
-                if task.attempt != *attempt || task.started_at.is_none() {
-                    task.started_at = Some(at);
-                }
-                task.attempt = *attempt;
-                task.collected = false;
-                task.fresh = false;
-                task.exit = None;
-                task.finished_at = None;
-            }
-            Step::Merge => task.landing = None,
-            Step::Collect | Step::Publish | Step::CleanUp => {}
-        },
+        Event::Begun { step, .. } => begin(task, at, step),
         Event::Prepared { base, branch_created, worktree_created, note, .. } => {
             task.prepared = true;
             task.base = Some(base.clone());
@@ -186,7 +169,7 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
         Event::AgentDeferred { .. } => {
             // It was not an attempt.
-            task.attempt -= 1;
+            task.attempt = task.attempt.saturating_sub(1);
             task.started_at = None;
         }
         Event::StopSent { stop, .. } => task.stop_sent = Some(*stop),
@@ -222,19 +205,15 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         Event::TargetMoved { .. } => task.landing = None,
         Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
         Event::LandRequested { .. } => {
-            task.collected = false;
+            take_up(task);
             task.land_asked = true;
             task.ready = clock;
-            task.reason = None;
-            task.landing = None;
         }
         Event::RetryRequested { fresh, .. } => {
+            take_up(task);
             task.fresh = *fresh;
             task.retried = true;
             task.land_asked = false;
-            task.collected = false;
-            task.reason = None;
-            task.landing = None;
             task.conflicts.clear();
             task.cleanup = None;
             task.stop = None;
@@ -251,6 +230,35 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         | Event::StopRequested { .. }
         | Event::RunFinished { .. } => {}
     }
+}
+
+fn begin(task: &mut Task, at: Timestamp, step: &Step) {
+    match step {
+        Step::Prepare { slot } => {
+            task.slot = *slot;
+            task.prepared = false;
+        }
+        Step::Start { attempt } => {
+            // Begun again after a supervisor's death, it is the same attempt.
+            if task.attempt != *attempt || task.started_at.is_none() {
+                task.started_at = Some(at);
+            }
+            task.attempt = *attempt;
+            task.collected = false;
+            task.fresh = false;
+            task.exit = None;
+            task.finished_at = None;
+        }
+        Step::Merge => task.landing = None,
+        Step::Collect | Step::Publish | Step::CleanUp => {}
+    }
+}
+
+/// A settled task is taken up again: what was found about it does not hold any more.
+fn take_up(task: &mut Task) {
+    task.collected = false;
+    task.reason = None;
+    task.landing = None;
 }
 
 fn request_stop(task: &mut Task, stop: Stop) {

@@ -20,7 +20,7 @@ pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Work};
 pub use model::{Run, RunState, Task};
 pub use spec::{Leftovers, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};
 pub use state::TaskState;
-pub use text::{Oid, Text};
+pub use text::{Oid, Text, name_some};
 
 #[cfg(test)]
 mod tests;

@@ -116,6 +116,16 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// Up to three of the names, and how many more there are: `a, b, c and 4 more`.
+pub fn name_some<'a>(names: impl IntoIterator<Item = &'a Text>) -> String {
+    let mut names = names.into_iter();
+    let first: Vec<String> = names.by_ref().take(3).map(Text::to_string).collect();
+    match names.count() {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 /// The full hexadecimal id of a git object (40 digits for SHA-1, 64 for SHA-256).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -179,6 +189,14 @@ mod tests {
         }
         assert_eq!(serde_json::to_string(&Text::from("a/b")).unwrap(), r#""a/b""#);
         assert_eq!(serde_json::to_string(&Text::from(&b"\xff"[..])).unwrap(), r#"{"bytes":[255]}"#);
+    }
+
+    #[test]
+    fn some_are_named_and_the_rest_is_counted() {
+        let names = ["a", "b", "c", "d", "e"].map(Text::from);
+        assert_eq!(name_some(&names[..1]), "a");
+        assert_eq!(name_some(&names[..3]), "a, b, c");
+        assert_eq!(name_some(&names), "a, b, c and 2 more");
     }
 
     #[test]
