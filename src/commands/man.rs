@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::print;
@@ -146,7 +146,30 @@ pub fn explain(usage: &clap::Error) -> ExitCode {
     open_manual(usage);
     // A reader that went away is no reason to fail.
     let _ = usage.print();
+    if let Some(tip) = tip(usage) {
+        super::narrate(&format!("\n{tip}\n"));
+    }
     ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
+}
+
+/// What clap's own words leave open.
+fn tip(usage: &clap::Error) -> Option<String> {
+    let about = |kind| usage.get(kind).map(ToString::to_string).unwrap_or_default();
+    match usage.kind() {
+        ErrorKind::MissingRequiredArgument if about(ContextKind::InvalidArg).contains("AGENT") => Some(
+            "hint: the agent's command follows '--': git parallel run TASK... -- AGENT [ARG]...".to_owned(),
+        ),
+        // clap suggests only what is very much alike; two letters that changed places are not.
+        ErrorKind::InvalidSubcommand if usage.get(ContextKind::SuggestedSubcommand).is_none() => {
+            let typed = about(ContextKind::InvalidSubcommand);
+            let cli = Cli::command();
+            let known = cli.get_subcommands().filter(|c| !c.is_hide_set()).map(clap::Command::get_name);
+            let nearest = known.min_by_key(|name| strsim::damerau_levenshtein(name, &typed))?;
+            let near = strsim::damerau_levenshtein(nearest, &typed) <= 2;
+            near.then(|| format!("hint: did you mean 'git parallel {nearest}'?"))
+        }
+        _ => None,
+    }
 }
 
 /// Opens the man page of the command that `--help` was asked of, in place of the help: only on a terminal,
