@@ -32,8 +32,9 @@ fn library(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Three tasks: two commit, one leaves its work uncommitted; one of the two collides with nobody but has
-/// an ignored file that keeps its worktree.
-fn scene() -> (Sandbox, PathBuf) {
+/// an ignored file that keeps its worktree. With `checked`, a hook of the user's looks at every tip that the
+/// target is to get, before it gets it.
+fn scene(checked: bool) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     sandbox.write(".gitignore", "*.log\n");
     sandbox.commit_all("Ignore logs");
@@ -44,6 +45,17 @@ fn scene() -> (Sandbox, PathBuf) {
             *) echo "$task" > "$task.txt"; commit;;
         esac"#,
     );
+    if checked {
+        sandbox.hook(
+            "reference-transaction",
+            r#"[ "$1" = prepared ] || exit 0
+               while read -r old new name; do
+                   [ "$name" = refs/heads/main ] || continue
+                   git cat-file -e "$new:.gitignore" && ! git grep -q '^<<<<<<< ' "$new" -- || exit 1
+                   echo "$new" >> "$IO/checked"
+               done"#,
+        );
+    }
     (sandbox, agent)
 }
 
@@ -57,8 +69,11 @@ fn run(sandbox: &Sandbox, agent: &Path, library: &Path, kill_at: u64) -> Output 
 
 /// Kills at one instant and looks at all that was promised.
 fn visit(library: &Path, kill_at: u64) {
-    let (sandbox, agent) = scene();
+    // Every other instant with a check of each tip.
+    let checked = kill_at.is_multiple_of(2);
+    let (sandbox, agent) = scene(checked);
     let before = sandbox.snapshot();
+    let old = sandbox.oid("main");
     let died = run(&sandbox, &agent, library, kill_at);
     let at = format!("killed before call {kill_at}\n{}", died.all());
     let status = sandbox.parallel(&["status", "--json"]);
@@ -74,6 +89,14 @@ fn visit(library: &Path, kill_at: u64) {
     assert_eq!(first.code, 0, "{at}{}", first.all());
     sandbox.check(&before);
     sandbox.expect_states(&[("plain", "landed"), ("left", "landed"), ("kept", "landed")]);
+    if checked {
+        // I3: nothing got there that was not looked at.
+        let looked_at = sandbox.read_io("checked");
+        let range = format!("{old}..main");
+        for tip in sandbox.git(&["rev-list", "--first-parent", &range]).lines() {
+            assert!(looked_at.lines().any(|line| line == tip), "{tip} was not checked: {at}");
+        }
+    }
     let landed: Vec<_> =
         sandbox.git(&["log", "--format=%s", "--first-parent"]).lines().map(str::to_owned).collect();
     let refs = sandbox.refs();
@@ -91,7 +114,7 @@ fn visit(library: &Path, kill_at: u64) {
 
 /// How many calls there are to be killed at.
 fn count(library: &Path) -> u64 {
-    let (sandbox, agent) = scene();
+    let (sandbox, agent) = scene(true);
     run(&sandbox, &agent, library, 0).expect(0);
     sandbox.read_io("count").trim().parse().expect("a number")
 }

@@ -23,4 +23,6 @@ pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
 
 #[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
 mod tests;

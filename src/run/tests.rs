@@ -10,33 +10,9 @@ fn oid(n: u8) -> Oid {
 }
 
 fn spec(tasks: usize, jobs: u32, land: bool, keep: bool) -> RunSpec {
-    let task = |i: usize| TaskSpec {
-        name: TaskName(format!("t{i}")),
-        branch: format!("feature/t{i}").into(),
-        worktree: format!("/w/t{i}").into(),
-        prompt: None,
-        reuse: false,
-        reuse_worktree: false,
-        overwrite: None,
-        skip: false,
-    };
-    RunSpec {
-        version: RunSpec::VERSION,
-        id: RunId("20261120-143201-k3f9".into()),
-        started_at: Timestamp::UNIX_EPOCH,
-        target: "main".into(),
-        base: oid(0),
-        root: "/r".into(),
-        agent: vec!["agent".into()],
-        jobs,
-        no_ff: false,
-        land,
-        keep,
-        leftovers: Leftovers::Commit,
-        timeout_ms: None,
-        retries: 0,
-        tasks: (0..tasks).map(task).collect(),
-    }
+    let names: Vec<String> = (0..tasks).map(|i| format!("t{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    RunSpec { jobs, land, keep, ..fixture::spec(&names) }
 }
 
 fn record(event: Event) -> Record {

@@ -83,42 +83,15 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::run::{Event, Exit, Leftovers, RunId, RunSpec, Step, TaskSpec};
+    use crate::run::{Event, Exit, Step, fixture};
 
     fn run() -> Run {
-        let base = "0".repeat(40).as_str().try_into().unwrap();
-        let task = TaskSpec {
-            name: "a".into(),
-            branch: "feature/a".into(),
-            worktree: "/w/a".into(),
-            prompt: None,
-            reuse: false,
-            reuse_worktree: false,
-            overwrite: None,
-            skip: false,
-        };
-        Run::new(RunSpec {
-            version: RunSpec::VERSION,
-            id: RunId("r".into()),
-            started_at: Timestamp::UNIX_EPOCH,
-            target: "main".into(),
-            base,
-            root: "/r".into(),
-            agent: vec!["agent".into()],
-            jobs: 1,
-            no_ff: false,
-            land: true,
-            keep: false,
-            leftovers: Leftovers::Commit,
-            timeout_ms: None,
-            retries: 0,
-            tasks: vec![task],
-        })
+        Run::new(fixture::spec(&["a"]))
     }
 
     fn records() -> Vec<Record> {
         let task = || "a".into();
-        let base = "0".repeat(40).as_str().try_into().unwrap();
+        let base = fixture::null_oid();
         let events = [
             Event::RunStarted { pid: 1 },
             Event::Begun { task: task(), step: Step::Prepare { slot: 0 } },

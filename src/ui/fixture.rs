@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 
 use super::{Format, Look, Settings, Verbosity};
 use crate::run::{
-    Conflict, Event, Exit, How, Landing, Leftovers, Oid, Record, Run, RunId, RunSpec, Step, TaskName,
-    TaskSpec, Text, Work,
+    Conflict, Event, Exit, How, Landing, Oid, Record, Run, RunId, RunSpec, Step, TaskName, Text, Work,
+    fixture,
 };
 
 pub(super) fn look() -> Look {
@@ -33,33 +33,19 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 }
 
 pub(super) fn spec(names: &[&str]) -> RunSpec {
-    let task = |name: &&str| TaskSpec {
-        name: TaskName::from(*name),
-        branch: format!("feature/{name}").into(),
-        worktree: format!("/home/ann/shop.worktrees/{name}").into(),
-        prompt: None,
-        reuse: false,
-        reuse_worktree: false,
-        overwrite: None,
-        skip: false,
-    };
-    RunSpec {
-        version: RunSpec::VERSION,
+    let mut spec = RunSpec {
         id: RunId("20261120-103000-k3f9".to_owned()),
         started_at: at(0),
-        target: "main".into(),
         base: oid(0x1a2b3c4),
         root: "/home/ann/shop".into(),
         agent: vec!["./agent.sh".into(), "{task}".into()],
         jobs: 3,
-        no_ff: false,
-        land: true,
-        keep: false,
-        leftovers: Leftovers::Commit,
-        timeout_ms: None,
-        retries: 0,
-        tasks: names.iter().map(task).collect(),
+        ..fixture::spec(names)
+    };
+    for task in &mut spec.tasks {
+        task.worktree = format!("/home/ann/shop.worktrees/{}", task.name).into();
     }
+    spec
 }
 
 pub(super) fn work(commits: u32) -> Work {

@@ -1,0 +1,41 @@
+//! A run to test with: what was asked, with nothing remarkable about it.
+
+use jiff::Timestamp;
+
+use super::{Leftovers, Oid, RunId, RunSpec, TaskSpec};
+
+/// The object id that is all zeros.
+pub fn null_oid() -> Oid {
+    "0".repeat(40).try_into().unwrap()
+}
+
+/// A run of tasks of these names, one agent at a time.
+pub fn spec(names: &[&str]) -> RunSpec {
+    let task = |name: &&str| TaskSpec {
+        name: (*name).into(),
+        branch: format!("feature/{name}").into(),
+        worktree: format!("/w/{name}").into(),
+        prompt: None,
+        reuse: false,
+        reuse_worktree: false,
+        overwrite: None,
+        skip: false,
+    };
+    RunSpec {
+        version: RunSpec::VERSION,
+        id: RunId("20261120-143201-k3f9".to_owned()),
+        started_at: Timestamp::UNIX_EPOCH,
+        target: "main".into(),
+        base: null_oid(),
+        root: "/r".into(),
+        agent: vec!["agent".into()],
+        jobs: 1,
+        no_ff: false,
+        land: true,
+        keep: false,
+        leftovers: Leftovers::Commit,
+        timeout_ms: None,
+        retries: 0,
+        tasks: names.iter().map(task).collect(),
+    }
+}
