@@ -237,6 +237,17 @@ fn death_at_each_step_that_a_hook_can_see() {
     });
 }
 
+/// What happened before, for whoever looks at a failing test.
+struct ToldOnPanic(String);
+
+impl Drop for ToldOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0);
+        }
+    }
+}
+
 /// Settles a run that was killed, and looks whether all is well and the next run works.
 #[track_caller]
 fn after_death(sandbox: &Sandbox, before: &Snapshot, settle: &str, place: &str) {
@@ -245,7 +256,7 @@ fn after_death(sandbox: &Sandbox, before: &Snapshot, settle: &str, place: &str) 
         let output = sandbox.parallel(&[settle]);
         assert!(matches!(output.code, 0 | 1), "{place}: {}", output.all());
         assert!(!output.all().contains("panicked"), "{place}: {}", output.all());
-        eprintln!("{place}:\n{}{}", output.all(), sandbox.parallel(&["status"]).all());
+        let _told = ToldOnPanic(format!("{place}:\n{}{}", output.all(), sandbox.parallel(&["status"]).all()));
         let told = sandbox.status();
         for task in told["tasks"].as_array().unwrap() {
             // A git that an agent had running, and that died with it, leaves its locks in the task's worktree.
@@ -267,9 +278,8 @@ fn after_death(sandbox: &Sandbox, before: &Snapshot, settle: &str, place: &str) 
         sandbox.check(before);
         settled(sandbox, &["resume"]);
         settled(sandbox, &["abort"]);
-    } else {
-        eprintln!("{place}: {}", known.all());
     }
+    let _told = ToldOnPanic(format!("{place}: {}", known.all()));
     sandbox.run(&["fresh"], &sandbox.simple_agent()).expect(0);
     assert_eq!(sandbox.state("fresh"), "landed", "{place}");
     sandbox.check(before);

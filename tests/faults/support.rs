@@ -153,13 +153,15 @@ pub fn kill_supervisor(supervisor: Running) {
 }
 
 /// Kills the supervisor and all that it started: what a power failure or a container's end does. All are
-/// stopped first, so that none sees another die and acts on it.
+/// stopped first, so that none sees another die and acts on it; and all are dead when this returns.
 #[track_caller]
 pub fn kill_tree(supervisor: Running) {
     let root = supervisor.pid();
-    let mut stopped = Vec::new();
+    let mut stopped = vec![root];
     let _ = kill_process(pid(root), Signal::STOP);
     loop {
+        // One that is told to stop in the middle of a fork still brings it to its end.
+        wait_until("those that were told to stop do so", || stopped.iter().all(|id| !goes_on(*id)));
         let fresh: Vec<u32> = descendants(root).into_iter().filter(|id| !stopped.contains(id)).collect();
         if fresh.is_empty() {
             break;
@@ -169,11 +171,11 @@ pub fn kill_tree(supervisor: Running) {
             stopped.push(id);
         }
     }
-    for id in stopped {
-        let _ = kill_process(pid(id), Signal::KILL);
+    for id in &stopped {
+        let _ = kill_process(pid(*id), Signal::KILL);
     }
-    let _ = kill_process(pid(root), Signal::KILL);
     supervisor.wait();
+    wait_until("all are dead", || stopped.iter().all(|id| !lives(*id)));
 }
 
 /// Waits until the task's agent is known to run, and gives its process id.
@@ -194,8 +196,20 @@ pub fn agent_pid(sandbox: &Sandbox, task: &str) -> u32 {
 
 /// Whether the process is there and not a zombie.
 pub fn lives(id: u32) -> bool {
-    fs::read_to_string(format!("/proc/{id}/stat"))
-        .is_ok_and(|stat| stat.rsplit(") ").next().is_some_and(|rest| !rest.starts_with(['Z', 'X'])))
+    state(&format!("/proc/{id}/stat")).is_some_and(|state| !matches!(state, b'Z' | b'X'))
+}
+
+/// Whether a thread of the process goes on though it was told to stop. One that waits for its child to
+/// become another program (`D`) has that child already, and may wait for long if the child was stopped.
+fn goes_on(id: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| state(thread.path().join("stat").to_str()?));
+    states.any(|state| !matches!(state, b'Z' | b'X' | b'T' | b't' | b'D'))
+}
+
+/// The letter for what a process or a thread does; `None` if there is none.
+fn state(stat: &str) -> Option<u8> {
+    fs::read_to_string(stat).ok()?.rsplit(") ").next()?.bytes().next()
 }
 
 /// The most memory a process ever had, in kilobytes.
