@@ -89,6 +89,8 @@ pub struct Engine {
     output: Receiver<(TaskName, Vec<u8>)>,
     agents: HashMap<TaskName, UnboundedSender<shim::Request>>,
     wanted: WantedOutput,
+    /// Takes requests while the run goes on.
+    control: Option<control::Control>,
     broken: Option<anyhow::Error>,
 }
 
@@ -107,6 +109,7 @@ impl Engine {
             output,
             agents: HashMap::new(),
             wanted,
+            control: None,
             broken: None,
         }
     }
@@ -136,7 +139,7 @@ impl Engine {
         signals::listen(self.outbox.clone()).context("cannot listen for signals")?;
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
-        let control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
+        self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
@@ -160,7 +163,6 @@ impl Engine {
                 _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
             }
         }
-        drop(control);
         match self.broken.take() {
             Some(error) => Err(self.give_up(error).await),
             None => Ok(()),
@@ -299,6 +301,10 @@ impl Engine {
     /// Starts all that can be started. The intents are on disk before any worker moves.
     fn act(&mut self) {
         let actions = decide(&self.run);
+        if actions.contains(&Action::Finish) {
+            // A run that is over has nothing lying about, also if we are killed right after saying so.
+            self.control = None;
+        }
         for action in &actions {
             let intent = action.intent(&self.run);
             self.record(intent);
@@ -324,6 +330,7 @@ impl Engine {
 
     /// The journal can't be written: ends the agents, lets them save what they can, and tells why.
     async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
+        self.control = None;
         self.ui.note("the record of the run can't be written; stopping its agents");
         for agent in self.agents.values() {
             let _ = agent.send(shim::Request::Stop(Stop::Term));
