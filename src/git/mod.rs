@@ -24,6 +24,8 @@ mod ref_edit;
 mod refs;
 mod removal;
 mod repository;
+#[allow(dead_code, reason = "first of its users to come")]
+mod scratch;
 mod snapshot;
 mod stale_locks;
 mod status;
@@ -48,6 +50,8 @@ pub use refs::{
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
+#[allow(unused_imports, reason = "first of its users to come")]
+pub use scratch::{Scratch, discard_scratch};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{

@@ -229,7 +229,8 @@ fn delete_tree(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn make_writable(dir: &Path) -> std::io::Result<()> {
+/// Makes directories writable for their owner, without following symbolic links.
+pub(super) fn make_writable(dir: &Path) -> std::io::Result<()> {
     let mode = fs::symlink_metadata(dir)?.permissions().mode();
     fs::set_permissions(dir, fs::Permissions::from_mode(mode | 0o700))?;
     for entry in fs::read_dir(dir)? {
