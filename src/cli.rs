@@ -35,7 +35,7 @@ pub struct Cli {
 /// The commands; what each does is told where its arguments are.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     Status(StatusArgs),
     Logs(LogsArgs),
     Abort(AbortArgs),
@@ -109,6 +109,24 @@ pub struct RunArgs {
     /// Leave finished branches for 'git parallel land'
     #[arg(long)]
     pub no_land: bool,
+    /// Shell command that what would land must pass, run in a checkout of it [default: parallel.verify]
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
+    pub verify: Option<OsString>,
+    /// Checks at once, each on top of the one before [default: half the jobs, parallel.verifyJobs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub verify_jobs: Option<u32>,
+    /// A check that runs longer has failed [default: never, parallel.verifyTimeout]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub verify_timeout: Option<Duration>,
+    /// Run a check that fails again, up to N times [default: 0, parallel.verifyRetries]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub verify_retries: Option<u32>,
+    /// Land all tasks in one step, or none
+    #[arg(long, conflicts_with = "no_land")]
+    pub atomic: bool,
+    /// With --atomic, let the others finish after a failure
+    #[arg(long, requires = "atomic")]
+    pub keep_going: bool,
     /// Uncommitted work of an agent that exited 0 [default: commit, parallel.leftovers]
     #[arg(long, value_name = "WHAT")]
     pub leftovers: Option<LeftoversArg>,

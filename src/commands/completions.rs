@@ -90,7 +90,7 @@ fn command(words: &[OsString]) -> clap::Command {
         .mut_subcommand("wait", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("resume", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("retry", |c| {
-            c.mut_arg("tasks", |a| a.add(tasks(can_retry))).mut_arg("run", |a| a.add(runs()))
+            c.mut_arg("tasks", |a| a.add(tasks(Task::may_retry))).mut_arg("run", |a| a.add(runs()))
         })
         .mut_subcommand("logs", |c| {
             c.mut_arg("task", |a| a.add(tasks(|_| true))).mut_arg("run", |a| a.add(runs()))
@@ -98,7 +98,7 @@ fn command(words: &[OsString]) -> clap::Command {
         .mut_subcommand("abort", |c| c.mut_arg("tasks", |a| a.add(tasks(can_stop))))
         .mut_subcommand("resolve", |c| c.mut_arg("task", |a| a.add(tasks(has_conflict))))
         .mut_subcommand("land", |c| {
-            c.mut_arg("tasks", |a| a.add(tasks(can_land))).mut_arg("run", |a| a.add(runs()))
+            c.mut_arg("tasks", |a| a.add(tasks(Task::may_land))).mut_arg("run", |a| a.add(runs()))
         })
         .mut_subcommand("cleanup", |c| {
             c.mut_arg("tasks", |a| a.add(tasks(|_| true))).mut_arg("run", |a| a.add(runs()))
@@ -126,15 +126,6 @@ fn named_run(words: &[OsString]) -> Option<String> {
 
 fn can_stop(task: &Task) -> bool {
     !task.state.is_settled()
-}
-
-fn can_land(task: &Task) -> bool {
-    matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted)
-}
-
-fn can_retry(task: &Task) -> bool {
-    use TaskState::{Aborted, Conflicted, Failed, Held, TimedOut};
-    matches!(task.state, Failed | TimedOut | Aborted | Conflicted | Held)
 }
 
 fn has_conflict(task: &Task) -> bool {

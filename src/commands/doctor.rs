@@ -45,5 +45,8 @@ fn nothing(place: &Place) -> Ask {
         leftovers: Leftovers::Commit,
         timeout_ms: None,
         retries: 0,
+        verify: None,
+        atomic: false,
+        keep_going: false,
     }
 }

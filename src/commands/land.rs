@@ -32,20 +32,20 @@ pub fn land(args: &LandArgs) -> Result<u8> {
 
 /// The named tasks if they can be landed, or all that wait.
 fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
-    let waits =
-        |task: &Task| matches!(task.state, TaskState::Finished | TaskState::Held | TaskState::Conflicted);
     let tasks = known_tasks(run, names)?;
-    if let Some(other) = tasks.iter().filter_map(|name| run.task(name)).find(|task| !waits(task)) {
+    if let Some(other) = tasks.iter().filter_map(|name| run.task(name)).find(|task| !task.may_land()) {
         let message = format!("task '{}' is {}: there is nothing to land", other.name(), other.state);
         return Err(Failure::new(exit::FAILURE, message)
             .safe(format!("Its branch {} is as it was.", other.spec.branch))
             .hint("see where the tasks stand: git parallel status")
             .into());
     }
-    if !names.is_empty() {
+    if run.spec.atomic {
+        refuse_some_of_all(run)?;
+    } else if !names.is_empty() {
         return Ok(tasks);
     }
-    let all: Vec<TaskName> = run.tasks.iter().filter(|t| waits(t)).map(|t| t.name().clone()).collect();
+    let all: Vec<TaskName> = run.tasks.iter().filter(|t| t.may_land()).map(|t| t.name().clone()).collect();
     if all.is_empty() {
         return Err(Failure::new(
             exit::FAILURE,
@@ -55,6 +55,18 @@ fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
         .into());
     }
     Ok(all)
+}
+
+/// What is to land in one step must all be there.
+fn refuse_some_of_all(run: &Run) -> Result<()> {
+    let missing = run.tasks.iter().find(|task| !task.may_land() && !task.state.is_success());
+    let Some(task) = missing else { return Ok(()) };
+    let message =
+        format!("this run lands all of its tasks or none, and task '{}' is {}", task.name(), task.state);
+    Err(Failure::new(exit::FAILURE, message)
+        .safe("Every branch is as it was.")
+        .hint(format!("to run it again, and land them all after that: git parallel retry {}", task.name()))
+        .into())
 }
 
 /// The run is going: its supervisor lands them.

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::place::{Place, known_tasks};
 use crate::cli::RetryArgs;
 use crate::error::{Failure, exit};
-use crate::run::{Event, Run, TaskName, TaskState};
+use crate::run::{Event, Run, TaskName};
 use crate::store::Holder;
 use crate::ui::{Settings, Verbosity};
 
@@ -26,9 +26,7 @@ pub fn retry(args: &RetryArgs) -> Result<u8> {
 }
 
 fn check(run: &Run, tasks: &[TaskName]) -> Result<()> {
-    use TaskState::{Aborted, Conflicted, Failed, Held, TimedOut};
-    let again = |state| matches!(state, Failed | TimedOut | Aborted | Conflicted | Held);
-    match tasks.iter().filter_map(|name| run.task(name)).find(|task| !again(task.state)) {
+    match tasks.iter().filter_map(|name| run.task(name)).find(|task| !task.may_retry()) {
         None => Ok(()),
         Some(task) => {
             let message = format!("task '{}' is {}: there is nothing to retry", task.name(), task.state);

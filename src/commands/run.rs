@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufReader, IsTerminal};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
-use crate::run::{Leftovers, Run, RunId, RunSpec};
+use crate::run::{Leftovers, Run, RunId, RunSpec, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
 
@@ -102,11 +103,12 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         None => configured.leftovers,
     };
     let timeout = args.timeout.or(configured.timeout);
+    let jobs = if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) };
     Ok(Ask {
         tasks: plan::parse_requests(&args.tasks),
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
         prompt,
-        jobs: if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) },
+        jobs,
         target: args.into.as_deref().map(Into::into).or_else(|| config.string("parallel.target")),
         base: args.base.as_deref().map(Into::into),
         prefix: args.prefix.clone().unwrap_or(configured.prefix),
@@ -122,7 +124,25 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         keep: args.keep,
         leftovers,
         retries: args.retries.unwrap_or(configured.retries),
-        timeout_ms: timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        timeout_ms: timeout.map(milliseconds),
+        verify: verify(args, configured.verify, jobs),
+        atomic: args.atomic,
+        keep_going: args.keep_going,
+    })
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The check, if there is one: an empty command is none, so that a configured one can be left out.
+fn verify(args: &RunArgs, configured: ConfiguredVerify, jobs: u32) -> Option<Verify> {
+    let command = args.verify.as_deref().map(Text::from).or(configured.command);
+    Some(Verify {
+        command: command.filter(|command| !command.as_bstr().trim_ascii().is_empty())?,
+        jobs: args.verify_jobs.or(configured.jobs).unwrap_or((jobs / 2).max(1)),
+        retries: args.verify_retries.unwrap_or(configured.retries),
+        timeout_ms: args.verify_timeout.or(configured.timeout).map(milliseconds),
     })
 }
 
@@ -138,43 +158,55 @@ struct Configured {
     jobs: u32,
     prefix: String,
     leftovers: Leftovers,
-    timeout: Option<std::time::Duration>,
+    timeout: Option<Duration>,
+    retries: u32,
+    verify: ConfiguredVerify,
+}
+
+struct ConfiguredVerify {
+    command: Option<Text>,
+    jobs: Option<u32>,
+    timeout: Option<Duration>,
     retries: u32,
 }
 
 impl Configured {
     fn read(config: &Config) -> Result<Configured> {
-        let bad =
-            |key: &str, value: &str, why: &str| anyhow::anyhow!("bad value '{value}' for '{key}': {why}");
-        let jobs = match config.int("parallel.jobs")? {
-            None => 3,
-            Some(jobs) => u32::try_from(jobs)
-                .ok()
-                .filter(|jobs| (1..=1000).contains(jobs))
-                .ok_or_else(|| bad("parallel.jobs", &jobs.to_string(), "it must be 1 to 1000"))?,
-        };
         let text = |key| config.string(key).map(|value| value.to_string());
         let leftovers = match text("parallel.leftovers").as_deref() {
             None | Some("commit") => Leftovers::Commit,
             Some("refuse") => Leftovers::Refuse,
             Some(other) => return Err(bad("parallel.leftovers", other, "it must be commit or refuse")),
         };
-        let timeout = match text("parallel.timeout") {
-            None => None,
-            Some(text) => {
-                Some(plan::parse_duration(&text).map_err(|why| bad("parallel.timeout", &text, &why))?)
-            }
-        };
-        let retries = match config.int("parallel.retries")? {
-            None => 0,
-            Some(n) => u32::try_from(n)
-                .ok()
-                .filter(|n| *n <= 100)
-                .ok_or_else(|| bad("parallel.retries", &n.to_string(), "it must be 0 to 100"))?,
-        };
-        let prefix = text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned());
-        Ok(Configured { jobs, prefix, leftovers, timeout, retries })
+        Ok(Configured {
+            jobs: number(config, "parallel.jobs", 1, 1000)?.unwrap_or(3),
+            prefix: text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned()),
+            leftovers,
+            timeout: time(config, "parallel.timeout")?,
+            retries: number(config, "parallel.retries", 0, 100)?.unwrap_or(0),
+            verify: ConfiguredVerify {
+                command: config.string("parallel.verify"),
+                jobs: number(config, "parallel.verifyJobs", 1, 1000)?,
+                timeout: time(config, "parallel.verifyTimeout")?,
+                retries: number(config, "parallel.verifyRetries", 0, 100)?.unwrap_or(0),
+            },
+        })
     }
+}
+
+fn bad(key: &str, value: &str, why: &str) -> anyhow::Error {
+    anyhow::anyhow!("bad value '{value}' for '{key}': {why}")
+}
+
+fn number(config: &Config, key: &str, least: u32, most: u32) -> Result<Option<u32>> {
+    let Some(value) = config.int(key)? else { return Ok(None) };
+    let fits = u32::try_from(value).ok().filter(|n| (least..=most).contains(n));
+    fits.map(Some).ok_or_else(|| bad(key, &value.to_string(), &format!("it must be {least} to {most}")))
+}
+
+fn time(config: &Config, key: &str) -> Result<Option<Duration>> {
+    let Some(text) = config.string(key).map(|value| value.to_string()) else { return Ok(None) };
+    plan::parse_duration(&text).map(Some).map_err(|why| bad(key, &text, &why))
 }
 
 /// Settles with another run that is going: refuse, wait for it, or end it. Gives the lock if it was

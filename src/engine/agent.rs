@@ -13,10 +13,10 @@ use crate::run::{Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
 
 /// Time between TERM and KILL.
-const GRACE_MS: u64 = 5_000;
+pub(super) const GRACE_MS: u64 = 5_000;
 
 /// The most that is kept of an agent's output.
-const LOG_CAP: u64 = 64 << 20;
+pub(super) const LOG_CAP: u64 = 64 << 20;
 
 /// How much of the agents' output somebody looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,19 +103,30 @@ async fn start(
         Err(e) if crate::sys::is_out_of_room(&e) => return Err(e.to_string()),
         Err(e) => return Ok(not_started(format!("cannot start the agent: {e}"))),
     };
-    let mut log = LogReader { path: context.dir.log(task.name()), offset: 0, wanted };
+    let log = LogReader::new(context.dir.log(task.name()), wanted);
+    let started = |pid| outbox.event(Event::AgentStarted { task: task.name().clone(), pid });
+    Ok(see_through(&mut shim, task, log, stops, outbox, started).await)
+}
+
+/// Passes along what a shim tells and what it is asked, until all is over.
+pub(super) async fn see_through(
+    shim: &mut Shim,
+    task: &Task,
+    mut log: LogReader,
+    stops: &mut UnboundedReceiver<shim::Request>,
+    outbox: &Outbox,
+    started: impl Fn(u32),
+) -> Exit {
     loop {
         tokio::select! {
             progress = shim.next() => match progress {
-                Progress::Started { pid } => {
-                    outbox.event(Event::AgentStarted { task: task.name().clone(), pid });
-                }
+                Progress::Started { pid } => started(pid),
                 Progress::Output { bytes } => {
                     while let Some(text) = log.read(bytes) {
                         let _ = outbox.output.send((task.name().clone(), text)).await;
                     }
                 }
-                Progress::Exited(exit) => return Ok(exit),
+                Progress::Exited(exit) => return exit,
             },
             Some(shim::Request::Stop(stop)) = stops.recv() => {
                 // It fails only where the shim is gone already; its exit is on the way then.
@@ -157,12 +168,17 @@ fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
         argv: arguments(context, task),
         cwd: task.spec.worktree.clone(),
         env: context.environment(task),
-        scrub: crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect(),
+        scrub: scrubbed(),
         timeout_ms: context.spec.timeout_ms,
         grace_ms: GRACE_MS,
         log_cap: LOG_CAP,
         open_files: context.open_files,
     }
+}
+
+/// What of our environment must not reach a command that works somewhere else.
+pub(super) fn scrubbed() -> Vec<String> {
+    crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The agent's argument vector with its placeholders replaced.
@@ -187,7 +203,7 @@ fn arguments(context: &Context, task: &Task) -> Vec<Text> {
 }
 
 /// Reads what is new in a log, as much of it as somebody wants to see.
-struct LogReader {
+pub(super) struct LogReader {
     path: PathBuf,
     offset: u64,
     wanted: WantedOutput,
@@ -197,6 +213,10 @@ impl LogReader {
     const CHUNK: u64 = 64 * 1024;
     /// Enough for a last line.
     const END: u64 = 4 * 1024;
+
+    pub(super) fn new(path: PathBuf, wanted: WantedOutput) -> LogReader {
+        LogReader { path, offset: 0, wanted }
+    }
 
     /// The next piece up to `length`, the log's length; `None` once all is read.
     fn read(&mut self, length: u64) -> Option<Vec<u8>> {

@@ -7,9 +7,20 @@ use super::trouble::words;
 use crate::git::{self, Expect, Merged, Published};
 use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text, name_some};
 
-/// Makes a candidate of the task's work on the target's present tip.
-pub(super) fn merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Event {
-    try_merge(context, task, known, landed)
+/// What a candidate is made on.
+pub(super) enum Base {
+    /// The target's present tip.
+    Target {
+        /// Where it was last seen.
+        known: Oid,
+    },
+    /// The candidate of the task before, which is to land first.
+    Candidate(Oid),
+}
+
+/// Makes a candidate of the task's work. `before` are the tasks that landed, or are to land first.
+pub(super) fn merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Event {
+    try_merge(context, task, base, before)
         .unwrap_or_else(|e| held(task, format!("it could not be merged: {}", words(context, &e))))
 }
 
@@ -17,11 +28,15 @@ fn held(task: &Task, reason: String) -> Event {
     Event::Held { task: task.name().clone(), reason, tip: None }
 }
 
-fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Result<Event> {
+fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Result<Event> {
     let (repo, spec) = (&context.repo, &context.spec);
     let name = task.name().clone();
-    let Some(onto) = git::branch_tip(repo, &spec.target_ref())? else {
-        return Ok(held(task, format!("branch '{}' is gone", spec.target)));
+    let onto = match base {
+        Base::Candidate(commit) => commit.clone(),
+        Base::Target { .. } => match git::branch_tip(repo, &spec.target_ref())? {
+            Some(tip) => tip,
+            None => return Ok(held(task, format!("branch '{}' is gone", spec.target))),
+        },
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
     let message = git::merge_message(&task.spec.branch, &spec.target);
@@ -30,7 +45,7 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
         Merged::FastForward => (tip.clone(), How::FastForward),
         Merged::Commit(commit) => (commit, How::Merge),
         Merged::Conflicts(paths) => {
-            let conflicts = attribute(context, &paths, landed);
+            let conflicts = attribute(context, &paths, before);
             return Ok(Event::Conflicted { task: name, onto, conflicts });
         }
         Merged::Refused(why) => return Ok(held(task, why)),
@@ -39,8 +54,12 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
     let pin = candidate_pin(context, task);
     git::set_ref(repo, &pin, &commit, Expect::Any, "parallel: candidate")?;
     // Somebody may have moved the target back; that is theirs to do, and nothing to keep quiet about.
-    let went_back = onto != *known && !git::is_ancestor(repo, known, &onto)?;
-    let went_back_from = went_back.then(|| known.clone());
+    let went_back_from = match base {
+        Base::Target { known } if onto != *known && !git::is_ancestor(repo, known, &onto)? => {
+            Some(known.clone())
+        }
+        _ => None,
+    };
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
 }
 
@@ -50,11 +69,12 @@ fn candidate_pin(context: &Context, task: &Task) -> Text {
 }
 
 /// Names, for each path that collides, the task whose landing last changed it.
-fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict> {
+fn attribute(context: &Context, paths: &[Text], before: &[Task]) -> Vec<Conflict> {
     let changed = |landing: &Landing| {
         git::changed_paths(&context.repo, &landing.onto, &landing.commit).unwrap_or_default()
     };
-    let mut landed: Vec<_> = landed.iter().filter_map(|t| t.landed().map(|l| (t, changed(l)))).collect();
+    let mut landed: Vec<_> =
+        before.iter().filter_map(|t| t.landing.as_ref().map(|l| (t, changed(l)))).collect();
     landed.sort_by_key(|(task, _)| std::cmp::Reverse(task.ready));
     let culprit = |path: &Text| landed.iter().find(|(_, paths)| paths.contains(path));
     paths
@@ -63,32 +83,37 @@ fn attribute(context: &Context, paths: &[Text], landed: &[Task]) -> Vec<Conflict
         .collect()
 }
 
-/// Moves the target to the candidate.
-pub(super) fn publish(context: &Context, task: &Task) -> Event {
-    try_publish(context, task).unwrap_or_else(|e| match &task.landing {
+/// Moves the target from `onto` to the candidate. `together` are the tasks that land by it.
+pub(super) fn publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[Task]) -> Event {
+    try_publish(context, task, onto, together).unwrap_or_else(|e| match (&task.landing, onto) {
         // It failed after the target had moved: it is landed, and what is left is mended at the next start.
-        Some(landing) if is_published(context, landing).unwrap_or(false) => {
+        (Some(landing), Some(onto)) if is_published(context, onto, &landing.commit).unwrap_or(false) => {
             Event::Landed { task: task.name().clone(), landing: landing.clone() }
         }
         _ => held(task, format!("it could not be landed: {}", words(context, &e))),
     })
 }
 
-fn try_publish(context: &Context, task: &Task) -> Result<Event> {
+fn try_publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[Task]) -> Result<Event> {
     let (repo, target) = (&context.repo, context.spec.target_ref());
     let landing = task.landing.clone().context("there is no candidate")?;
+    let onto = onto.context("there is nothing to land on")?;
     let name = task.name().clone();
     // After a crash the target may have moved already: then this is done.
-    let published = if is_published(context, &landing)? {
+    let published = if is_published(context, onto, &landing.commit)? {
         Published::Done { updated_worktree: None }
     } else {
         let since = std::time::SystemTime::from(context.spec.started_at);
-        git::make_durable(repo, &landing.commit, &landing.onto, since)?;
+        git::make_durable(repo, &landing.commit, onto, since)?;
         let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
-        git::publish(repo, &target, &landing.onto, &landing.commit, &message)?
+        git::publish(repo, &target, onto, &landing.commit, &message)?
     };
     // The target holds the candidate now, or nobody wants it any more: another one will be made.
-    let _ = git::delete_ref(repo, &candidate_pin(context, task), &landing.commit);
+    for task in together {
+        if let Some(landing) = &task.landing {
+            let _ = git::delete_ref(repo, &candidate_pin(context, task), &landing.commit);
+        }
+    }
     Ok(match published {
         Published::Done { .. } => Event::Landed { task: name, landing },
         Published::Moved(tip) => Event::TargetMoved { task: name, tip },
@@ -97,10 +122,10 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
     })
 }
 
-fn is_published(context: &Context, landing: &Landing) -> Result<bool> {
+fn is_published(context: &Context, onto: &Oid, commit: &Oid) -> Result<bool> {
     match git::branch_tip(&context.repo, &context.spec.target_ref())? {
-        Some(tip) if tip == landing.onto => Ok(false),
-        Some(tip) => git::is_ancestor(&context.repo, &landing.commit, &tip),
+        Some(tip) if tip == *onto => Ok(false),
+        Some(tip) => git::is_ancestor(&context.repo, commit, &tip),
         None => Ok(false),
     }
 }

@@ -18,9 +18,11 @@ mod prepare;
 mod recover;
 mod signals;
 mod trouble;
+mod verify;
 mod workers;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +80,13 @@ impl Outbox {
     }
 }
 
+/// A task's agent, or the check of its candidate: how to reach it.
+struct Attended {
+    requests: UnboundedSender<shim::Request>,
+    /// The directory of its shim.
+    dir: PathBuf,
+}
+
 /// A run being driven by this process, which holds the repository's lock.
 pub struct Engine {
     context: Arc<Context>,
@@ -87,7 +96,7 @@ pub struct Engine {
     outbox: Outbox,
     inbox: UnboundedReceiver<Message>,
     output: Receiver<(TaskName, Vec<u8>)>,
-    agents: HashMap<TaskName, UnboundedSender<shim::Request>>,
+    agents: HashMap<TaskName, Attended>,
     wanted: WantedOutput,
     /// Takes requests while the run goes on.
     control: Option<control::Control>,
@@ -141,6 +150,7 @@ impl Engine {
             .context("cannot listen for requests");
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
+            verify::end_stray_checks(&self.context).await;
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
             }
@@ -185,8 +195,8 @@ impl Engine {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Event(event) => {
-                if let Event::AgentExited { task, .. } = &event {
-                    self.agents.remove(task);
+                if ends_a_process(&event) {
+                    event.task().map(|task| self.agents.remove(task));
                     while let Ok((task, bytes)) = self.output.try_recv() {
                         self.ui.output(&task, &bytes);
                     }
@@ -253,9 +263,9 @@ impl Engine {
     }
 
     fn tell_agents(&self, request: shim::Request) {
-        for task in self.agents.keys() {
+        for agent in self.agents.values() {
             // One that can't be reached is about to end.
-            let _ = shim::request(&self.context.dir.task(task), request);
+            let _ = shim::request(&agent.dir, request);
         }
     }
 
@@ -300,14 +310,20 @@ impl Engine {
 
     /// Starts all that can be started. The intents are on disk before any worker moves.
     fn act(&mut self) {
-        let actions = decide(&self.run);
-        if actions.contains(&Action::Finish) {
-            // A run that is over has nothing lying about, also if we are killed right after saying so.
-            self.control = None;
+        let mut actions = decide(&self.run);
+        let mut next = 0;
+        while next < actions.len() && self.broken.is_none() {
+            if actions[next] == Action::Finish {
+                self.tidy_up();
+            }
+            self.record(actions[next].intent(&self.run));
+            next += 1;
+            if next == actions.len() {
+                actions.extend(decide(&self.run));
+            }
         }
-        for action in &actions {
-            let intent = action.intent(&self.run);
-            self.record(intent);
+        if actions.is_empty() {
+            return;
         }
         if let Err(e) = self.journal.sync() {
             self.broken.get_or_insert(e.into());
@@ -320,11 +336,25 @@ impl Engine {
                 Action::Step { task, step } => self.send_worker(&task, &step),
                 Action::Stop { task, stop } => {
                     if let Some(agent) = self.agents.get(&task) {
-                        let _ = agent.send(shim::Request::Stop(stop));
+                        let _ = agent.requests.send(shim::Request::Stop(stop));
                     }
                 }
-                Action::Finish => {}
+                // These are done by being recorded.
+                Action::Conclude { .. }
+                | Action::PutOff { .. }
+                | Action::CallOff { .. }
+                | Action::RollBack { .. }
+                | Action::TakeUp { .. }
+                | Action::Finish => {}
             }
+        }
+    }
+
+    /// A run that is over has nothing lying about, also if we are killed right after saying so.
+    fn tidy_up(&mut self) {
+        self.control = None;
+        if let Err(e) = verify::remove_places(&self.context) {
+            self.ui.note(&format!("warning: {e:#}"));
         }
     }
 
@@ -333,11 +363,13 @@ impl Engine {
         self.control = None;
         self.ui.note("the record of the run can't be written; stopping its agents");
         for agent in self.agents.values() {
-            let _ = agent.send(shim::Request::Stop(Stop::Term));
+            let _ = agent.requests.send(shim::Request::Stop(Stop::Term));
         }
         while !self.agents.is_empty() {
             match self.inbox.recv().await {
-                Some(Message::Event(Event::AgentExited { task, .. })) => drop(self.agents.remove(&task)),
+                Some(Message::Event(event)) if ends_a_process(&event) => {
+                    event.task().map(|task| self.agents.remove(task));
+                }
                 Some(Message::Signal(_)) => {
                     self.tell_agents(shim::Request::Stop(Stop::Kill));
                 }
@@ -353,4 +385,10 @@ impl Engine {
                 .hint("make room on that file system (see 'df'), then: git parallel resume (or abort)"),
         )
     }
+}
+
+/// Whether the event tells that the task's agent, or the check of its candidate, is over.
+fn ends_a_process(event: &Event) -> bool {
+    use Event::{AgentExited, Held, PutOff, Rejected, Verified};
+    matches!(event, AgentExited { .. } | Verified { .. } | Rejected { .. } | Held { .. } | PutOff { .. })
 }

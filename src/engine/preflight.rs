@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Leftovers, Oid, RunId, RunSpec, TaskSpec, Text};
+use crate::run::{Leftovers, Oid, RunId, RunSpec, TaskSpec, Text, Verify};
 use crate::store::Layout;
 
 /// What a run was asked to be, from arguments and configuration.
@@ -47,6 +47,12 @@ pub struct Ask {
     pub timeout_ms: Option<u64>,
     /// See [`RunSpec::retries`].
     pub retries: u32,
+    /// See [`RunSpec::verify`].
+    pub verify: Option<Verify>,
+    /// See [`RunSpec::atomic`].
+    pub atomic: bool,
+    /// See [`RunSpec::keep_going`].
+    pub keep_going: bool,
 }
 
 /// What to do when a branch or worktree is there already.
@@ -128,6 +134,9 @@ impl Draft {
             leftovers: self.ask.leftovers,
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
+            verify: self.ask.verify,
+            atomic: self.ask.atomic,
+            keep_going: self.ask.keep_going,
             tasks: self.tasks,
         }
     }

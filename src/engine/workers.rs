@@ -1,10 +1,11 @@
 //! Sending workers off: who does which step, who waits its turn, and what becomes of one that dies.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Context, Engine, agent, cleanup, collect, landing, prepare};
+use super::{Attended, Context, Engine, WantedOutput, agent, cleanup, collect, landing, prepare, verify};
 use crate::run::{CleanUp, Event, Step, Task, TaskName, TaskState};
 
 impl Engine {
@@ -13,24 +14,49 @@ impl Engine {
         let (context, outbox) = (self.context.clone(), self.outbox.clone());
         match step {
             Step::Start { .. } => {
-                let (stops, stop_requests) = mpsc::unbounded_channel();
-                self.agents.insert(name.clone(), stops);
-                let wanted = self.wanted;
-                tokio::spawn(agent::supervise(context, task, stop_requests, outbox, wanted));
+                let requests = self.attend(name, context.dir.task(name));
+                tokio::spawn(agent::supervise(context, task, requests, outbox, self.wanted));
+            }
+            Step::Verify { slot } => {
+                let dir = task.landing.as_ref().map(|landing| context.dir.check_of(&landing.commit));
+                let requests = self.attend(name, dir.unwrap_or_default());
+                // The last line of an agent is not the place for what its check says.
+                let wanted = if self.wanted == WantedOutput::All { self.wanted } else { WantedOutput::None };
+                tokio::spawn(verify::verify(context, task, *slot, requests, outbox, wanted));
             }
             Step::Prepare { .. } => self.queued(task, context, |c| &c.checkouts, prepare::prepare),
             Step::Collect => self.queued(task, context, |c| &c.errands, collect::collect),
             Step::CleanUp => self.queued(task, context, |c| &c.errands, cleanup::clean_up),
-            Step::Publish => self.at_once(task, context, landing::publish),
-            Step::Merge => {
-                let known = self.run.tip.clone();
-                let landed: Vec<Task> =
-                    self.run.tasks.iter().filter(|t| t.landed().is_some()).cloned().collect();
+            Step::Publish => {
+                let onto = self.run.publishes_onto(&task);
+                let together: Vec<Task> = if self.run.spec.atomic {
+                    self.run.queue().into_iter().cloned().collect()
+                } else {
+                    vec![task.clone()]
+                };
                 self.at_once(task, context, move |context, task| {
-                    landing::merge(context, task, &known, &landed)
+                    landing::publish(context, task, onto.as_ref(), &together)
+                });
+            }
+            Step::Merge { onto } => {
+                let base = match onto {
+                    Some(candidate) => landing::Base::Candidate(candidate.clone()),
+                    None => landing::Base::Target { known: self.run.tip.clone() },
+                };
+                let before = |t: &&Task| t.landed().is_some() || t.state == TaskState::Integrating;
+                let before: Vec<Task> = self.run.tasks.iter().filter(before).cloned().collect();
+                self.at_once(task, context, move |context, task| {
+                    landing::merge(context, task, &base, &before)
                 });
             }
         }
+    }
+
+    /// Makes the way on which the task's agent or check is told to stop.
+    fn attend(&mut self, name: &TaskName, dir: PathBuf) -> mpsc::UnboundedReceiver<crate::shim::Request> {
+        let (requests, receiver) = mpsc::unbounded_channel();
+        self.agents.insert(name.clone(), Attended { requests, dir });
+        receiver
     }
 
     /// Sends off a worker that waits its turn among others like it.

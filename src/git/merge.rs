@@ -82,7 +82,11 @@ pub fn merge_message(branch_short: &Text, target_short: &Text) -> String {
     format!("Merge branch '{branch_short}' into {target_short}\n")
 }
 
-fn tree_of(repo: &Repository, commit: &Oid) -> Result<Oid> {
+/// The tree of a commit.
+///
+/// # Errors
+/// If it can't be read.
+pub fn tree_of(repo: &Repository, commit: &Oid) -> Result<Oid> {
     let gix = repo.gix();
     let found = gix.find_commit(Repository::gix_id(commit)?);
     let tree = found.and_then(|commit| Ok(commit.tree_id()?.detach()));

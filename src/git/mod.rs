@@ -41,7 +41,7 @@ pub use durable::make_durable;
 pub use guard::SharedGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
-pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
+pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message, tree_of};
 pub use publish::{Published, publish};
 pub use recover::recover;
 pub use refs::{
@@ -50,7 +50,6 @@ pub use refs::{
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
-#[allow(unused_imports, reason = "first of its users to come")]
 pub use scratch::{Scratch, discard_scratch};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};

@@ -1,6 +1,6 @@
 //! What to do next: a pure look at a run.
 
-use super::{Event, Run, Step, Stop, Task, TaskName, TaskState};
+use super::{Event, Run, Step, Stop, Task, TaskName, TaskState, atomic, queue};
 
 /// An order to a worker. Never stored; its intent ([`Action::intent`]) is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,14 +19,44 @@ pub enum Action {
         /// How firmly.
         stop: Stop,
     },
+    /// What was found of the task's candidate holds now.
+    Conclude {
+        /// The task.
+        task: TaskName,
+    },
+    /// The task is not landed now.
+    PutOff {
+        /// The task.
+        task: TaskName,
+    },
+    /// Nothing of an atomic run lands.
+    CallOff {
+        /// The task because of which.
+        task: TaskName,
+    },
+    /// The task does not land, because another does not.
+    RollBack {
+        /// The task.
+        task: TaskName,
+    },
+    /// The task is to land after all.
+    TakeUp {
+        /// The task.
+        task: TaskName,
+    },
     /// Nothing is left to do.
     Finish,
 }
 
 impl Action {
-    /// The event that is journalled before the action is carried out.
+    /// The event that is journalled before the action is carried out; often it is all there is to do.
     pub fn intent(&self, run: &Run) -> Event {
         match self {
+            Action::Conclude { task } => Event::Concluded { task: task.clone() },
+            Action::PutOff { task } => Event::PutOff { task: task.clone() },
+            Action::CallOff { task } => Event::CalledOff { task: task.clone() },
+            Action::RollBack { task } => Event::RolledBack { task: task.clone() },
+            Action::TakeUp { task } => Event::TakenUp { task: task.clone() },
             Action::Step { task, step } => Event::Begun { task: task.clone(), step: step.clone() },
             Action::Stop { task, stop } => Event::StopSent { task: task.clone(), stop: *stop },
             Action::Finish => Event::RunFinished { exit_code: run.exit_code() },
@@ -34,17 +64,26 @@ impl Action {
     }
 }
 
-/// All that can be started now. After the intents of the returned actions were applied, it returns
-/// nothing until another event happens.
+/// All that can be started now. To be asked again once the intents of the returned actions were applied,
+/// until it returns nothing; then it does so until another event happens.
 pub fn decide(run: &Run) -> Vec<Action> {
     if run.finished_at.is_some() {
         return Vec::new();
     }
+    // What becomes of the whole comes first: the rest depends on it.
+    let of_the_whole = atomic::decide(run);
+    if !of_the_whole.is_empty() {
+        return of_the_whole;
+    }
     let mut actions: Vec<Action> = run.tasks.iter().filter_map(|task| next_step(run, task)).collect();
     // After the steps: whoever takes an agent over must be there to be told to stop it.
     actions.extend(run.tasks.iter().filter_map(stop));
-    actions.extend(merge(run));
-    actions.extend(prepare(run));
+    if run.spoilt_by.is_none() {
+        actions.extend(queue::integrate(run));
+    }
+    if !run.is_called_off() {
+        actions.extend(prepare(run));
+    }
     if actions.is_empty() && run.tasks.iter().all(|t| run.is_at_rest(t)) {
         actions.push(Action::Finish);
     }
@@ -62,6 +101,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
         return None;
     }
     let step = match task.state {
+        TaskState::Preparing if task.prepared && run.is_called_off() => return None,
         TaskState::Preparing if task.prepared => Step::Start { attempt: task.attempt + 1 },
         TaskState::Preparing => Step::Prepare { slot: task.slot },
         TaskState::Running => Step::Start { attempt: task.attempt },
@@ -70,8 +110,6 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
         {
             Step::Collect
         }
-        TaskState::Integrating if task.landing.is_some() => Step::Publish,
-        TaskState::Integrating => Step::Merge,
         TaskState::Landed | TaskState::Unchanged if wants_clean_up(run, task) => Step::CleanUp,
         _ => return None,
     };
@@ -80,16 +118,6 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
 
 fn wants_clean_up(run: &Run, task: &Task) -> bool {
     !run.spec.keep && task.cleanup.is_none() && (task.worktree_created || task.branch_created)
-}
-
-/// Work lands one at a time, in the order in which it became ready.
-fn merge(run: &Run) -> Option<Action> {
-    if run.tasks.iter().any(|t| t.state == TaskState::Integrating) {
-        return None;
-    }
-    let ready = |t: &&Task| t.state == TaskState::Finished && t.collected && !t.working && run.lands(t);
-    let first = run.tasks.iter().filter(ready).min_by_key(|t| t.ready)?;
-    Some(Action::Step { task: first.name().clone(), step: Step::Merge })
 }
 
 /// Queued tasks start in their order while there are free slots.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanUp, Conflict, Exit, Landing, Oid, Stop, StopCause, TaskName, Work};
+use super::{CleanUp, Conflict, Exit, Landing, Oid, Stop, StopCause, TaskName, Text, Work};
 
 /// A piece of work that was begun for a task. It is journalled before the worker starts, so that
 /// after a crash everybody knows what may be half done.
@@ -23,7 +23,16 @@ pub enum Step {
     /// Looking at what the agent left.
     Collect,
     /// Making a candidate off to the side.
-    Merge,
+    Merge {
+        /// The candidate of the task before, which is to land first; the target's tip if `None`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onto: Option<Oid>,
+    },
+    /// Running the check on the candidate.
+    Verify {
+        /// Which of the places to check in it has, from 0.
+        slot: u32,
+    },
     /// Moving the target to the candidate.
     Publish,
     /// Removing worktree and branch of a task that needs them no more.
@@ -137,6 +146,53 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         went_back_from: Option<Oid>,
     },
+    /// The check passed.
+    Verified {
+        /// The task.
+        task: TaskName,
+        /// The candidate that was checked.
+        commit: Oid,
+        /// How often it was run; 0 if the same tree had passed the same check before.
+        tries: u32,
+    },
+    /// The check failed.
+    Rejected {
+        /// The task.
+        task: TaskName,
+        /// The candidate that was checked.
+        commit: Oid,
+        /// How the check ended.
+        reason: String,
+        /// What the check wrote.
+        log: Text,
+        /// The end of that.
+        said: String,
+    },
+    /// A candidate was not landed now: its check was called off.
+    PutOff {
+        /// The task.
+        task: TaskName,
+    },
+    /// What was found of a candidate holds: the one that it was made on has landed.
+    Concluded {
+        /// The task.
+        task: TaskName,
+    },
+    /// In an atomic run: nothing lands, because of this task.
+    CalledOff {
+        /// The task that does not land.
+        task: TaskName,
+    },
+    /// In an atomic run: the task does not land, because another does not.
+    RolledBack {
+        /// The task.
+        task: TaskName,
+    },
+    /// In an atomic run: the task is to land after all, since the one that had not landed is tried again.
+    TakenUp {
+        /// The task.
+        task: TaskName,
+    },
     /// The target was not where the candidate was made; a new one is needed.
     TargetMoved {
         /// The task.
@@ -211,6 +267,13 @@ impl Event {
             | Event::NothingToLand { task, .. }
             | Event::Held { task, .. }
             | Event::CandidateMade { task, .. }
+            | Event::Verified { task, .. }
+            | Event::Rejected { task, .. }
+            | Event::PutOff { task }
+            | Event::Concluded { task }
+            | Event::CalledOff { task }
+            | Event::RolledBack { task }
+            | Event::TakenUp { task }
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }
             | Event::Conflicted { task, .. }

@@ -120,6 +120,16 @@ pub struct Conflict {
     pub with: Option<TaskName>,
 }
 
+/// What was found of a candidate that stands on another, which has not landed yet. It holds if that one
+/// lands, and is void if it does not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The candidate below.
+    pub onto: Oid,
+    /// What the task comes to.
+    pub state: TaskState,
+}
+
 /// What became of a task's worktree and branch after it landed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

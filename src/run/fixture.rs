@@ -36,6 +36,9 @@ pub fn spec(names: &[&str]) -> RunSpec {
         leftovers: Leftovers::Commit,
         timeout_ms: None,
         retries: 0,
+        verify: None,
+        atomic: false,
+        keep_going: false,
         tasks: names.iter().map(task).collect(),
     }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{Event, Record, Run, Step, Stop, Task, TaskState};
+use super::memory::{remember, request_stop};
+use super::{Event, Record, Run, Step, Task, TaskState, Verdict};
 
 /// An event that can't happen to the run in its present state. It is refused, and the run is as before.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +57,7 @@ impl Run {
                 self.started += 1;
                 for task in &mut self.tasks {
                     task.working = false;
+                    task.checking = None;
                     task.stop_sent = None;
                 }
             }
@@ -83,28 +85,116 @@ impl Run {
         let illegal = |state| Illegal { event: Box::new(event.clone()), state };
         let i = event.task().and_then(|name| self.index.get(name)).ok_or_else(|| illegal(None))?;
         let task = &self.tasks[*i];
-        let retries = self.will_retry(task);
-        transition(task, event, retries).map(|next| (*i, next)).ok_or_else(|| illegal(Some(task.state)))
+        self.transition(task, event).map(|next| (*i, next)).ok_or_else(|| illegal(Some(task.state)))
     }
 
     fn apply_to_task(&mut self, i: usize, next: TaskState, at: Timestamp, event: &Event) {
         let clock = self.clock;
+        let guess = self.is_guess(&self.tasks[i]);
         let task = &mut self.tasks[i];
         // These two tell of a worker that goes on; every other fact is a worker's result.
         let goes_on = matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. });
         task.working = matches!(event, Event::Begun { .. }) || (task.working && goes_on);
+        if task.state == TaskState::Finished && next == TaskState::Integrating {
+            task.place = clock;
+        }
+        let outcome =
+            guess.then(|| outcome(event)).flatten().filter(|_| task.state == TaskState::Integrating);
         remember(task, at, event, clock);
+        task.verdict = match (outcome, task.ahead.clone(), event) {
+            (Some(state), Some(onto), _) => Some(Verdict { onto, state }),
+            (_, _, Event::Begun { .. } | Event::Concluded { .. } | Event::PutOff { .. }) => None,
+            _ => task.verdict.take(),
+        };
         task.state = next;
+        let stands_on_the_target = task.ahead.is_none();
         match event {
-            Event::Landed { landing, .. } => self.tip = landing.commit.clone(),
-            Event::CandidateMade { landing, .. } => self.tip = landing.onto.clone(),
+            Event::Landed { landing, .. } => {
+                self.tip = landing.commit.clone();
+                self.land_the_chain();
+            }
+            Event::CandidateMade { landing, .. } if stands_on_the_target => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
+            Event::CalledOff { task } => self.spoilt_by = Some(task.clone()),
+            Event::LandRequested { .. } | Event::RetryRequested { .. } => self.spoilt_by = None,
             _ => {}
         }
     }
+
+    /// What is published of an atomic run is the last of its candidates; those below land with it.
+    fn land_the_chain(&mut self) {
+        let chain = self.tasks.iter_mut().filter(|t| t.state == TaskState::Integrating);
+        for task in chain.filter(|_| self.spec.atomic) {
+            task.state = TaskState::Landed;
+        }
+    }
+
+    /// The arrows: the state that `event` leads to, or `None` where it can't happen.
+    fn transition(&self, task: &Task, event: &Event) -> Option<TaskState> {
+        if task.state == TaskState::Integrating {
+            return self.while_integrating(task, event);
+        }
+        match event {
+            Event::CalledOff { .. } => {
+                (self.spec.atomic && self.spoilt_by.is_none() && task.state.is_settled())
+                    .then_some(task.state)
+            }
+            Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack),
+            Event::TakenUp { .. } => (task.state == TaskState::RolledBack).then(|| taken_up(task)),
+            _ => transition(task, event, self.will_retry(task)),
+        }
+    }
+
+    fn may_roll_back(&self, task: &Task) -> bool {
+        use TaskState::{Aborted, Finished, Integrating, Preparing, Queued};
+        let open = matches!(task.state, Queued | Preparing | Finished | Integrating | Aborted);
+        self.spoilt_by.as_ref().is_some_and(|by| by != task.name()) && open && !task.working
+    }
+
+    /// The arrows of a task that is being landed. What is found of it is final only if what its candidate
+    /// stands on is.
+    fn while_integrating(&self, task: &Task, event: &Event) -> Option<TaskState> {
+        use TaskState::{Finished, Held, Integrating, Landed};
+        let next = match event {
+            Event::Begun { step: Step::Merge { .. } | Step::Publish, .. } if !task.working => Integrating,
+            Event::Begun { step: Step::Verify { .. }, .. } if !task.working && task.landing.is_some() => {
+                Integrating
+            }
+            Event::CandidateMade { .. } | Event::TargetMoved { .. } | Event::Verified { .. } => Integrating,
+            Event::StopSent { .. } if task.checking.is_some() => Integrating,
+            Event::Landed { .. } => Landed,
+            Event::Concluded { .. } if !task.working => task.verdict.as_ref()?.state,
+            Event::PutOff { .. } if self.spoilt_by.is_some() => Integrating,
+            Event::PutOff { .. } if !self.lands(task) => Finished,
+            Event::PutOff { .. } if task.stop.is_some() => Held,
+            Event::PutOff { .. } => Integrating,
+            Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack)?,
+            other => match outcome(other)? {
+                _ if self.is_guess(task) => Integrating,
+                state => state,
+            },
+        };
+        Some(next)
+    }
 }
 
-/// The arrows: the state that `event` leads to, or `None` where it can't happen.
+/// What a task comes to by an event that ends its landing without one.
+fn outcome(event: &Event) -> Option<TaskState> {
+    Some(match event {
+        Event::NothingToLand { .. } => TaskState::Unchanged,
+        Event::Conflicted { .. } => TaskState::Conflicted,
+        Event::Rejected { .. } => TaskState::Rejected,
+        Event::Held { .. } => TaskState::Held,
+        _ => return None,
+    })
+}
+
+/// What a task that was rolled back is again: it has its work, or was never done.
+fn taken_up(task: &Task) -> TaskState {
+    if task.may_land() { TaskState::Finished } else { TaskState::Queued }
+}
+
+/// The arrows of a task before and after its landing.
 fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
     use TaskState::*;
     let state = task.state;
@@ -129,19 +219,11 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         }
         (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
         (Finished, Event::NothingToLand { .. }) => Unchanged,
-        (Finished | Integrating, Event::Held { .. }) => Held,
+        (Finished, Event::Held { .. }) => Held,
+        (Finished, Event::Begun { step: Step::Merge { .. }, .. }) if task.collected => Integrating,
 
-        (Finished, Event::Begun { step: Step::Merge, .. }) if task.collected => Integrating,
-        (Integrating, Event::Begun { step: Step::Merge | Step::Publish, .. }) if !task.working => Integrating,
-        (Integrating, Event::CandidateMade { .. } | Event::TargetMoved { .. }) => Integrating,
-        (Integrating, Event::NothingToLand { .. }) => Unchanged,
-        (Integrating, Event::Landed { .. }) => Landed,
-        (Integrating, Event::Conflicted { .. }) => Conflicted,
-
-        (Finished | Held | Conflicted, Event::LandRequested { .. }) if !task.working => Finished,
-        (Failed | TimedOut | Aborted | Conflicted | Held, Event::RetryRequested { .. }) if !task.working => {
-            Queued
-        }
+        (_, Event::LandRequested { .. }) if task.may_land() && !task.working => Finished,
+        (_, Event::RetryRequested { .. }) if task.may_retry() && !task.working => Queued,
 
         (Landed | Unchanged, Event::Begun { step: Step::CleanUp, .. })
             if task.cleanup.is_none() && !task.working =>
@@ -152,121 +234,4 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         _ => return None,
     };
     Some(next)
-}
-
-/// What the task carries along from an event, beside its state.
-fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
-    match event {
-        Event::Begun { step, .. } => begin(task, at, step),
-        Event::Prepared { base, branch_created, worktree_created, note, .. } => {
-            task.prepared = true;
-            task.base = Some(base.clone());
-            task.reason = note.clone();
-            task.branch_created = *branch_created;
-            task.worktree_created = *worktree_created;
-        }
-        Event::PrepareFailed { reason, .. } => task.reason = Some(reason.clone()),
-        Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
-        Event::AgentDeferred { .. } => {
-            // It was not an attempt.
-            task.attempt = task.attempt.saturating_sub(1);
-            task.started_at = None;
-        }
-        Event::StopSent { stop, .. } => task.stop_sent = Some(*stop),
-        Event::AgentExited { exit, .. } => {
-            task.finished_at = Some(at);
-            task.pid = None;
-            task.ready = clock;
-            task.reason = (exit.state() == TaskState::Failed).then(|| exit.words());
-            task.exit = Some(exit.clone());
-        }
-        Event::Collected { work, note, .. } => {
-            task.collected = true;
-            task.work = Some(work.clone());
-            if note.is_some() {
-                task.reason = note.clone();
-            }
-        }
-        Event::NothingToLand { tip, .. } => {
-            task.collected = true;
-            task.work.get_or_insert_default().tip = tip.clone();
-        }
-        Event::Held { reason, tip, .. } => {
-            task.collected = true;
-            task.reason = Some(reason.clone());
-            if tip.is_some() {
-                task.work.get_or_insert_default().tip = tip.clone();
-            }
-        }
-        Event::CandidateMade { landing, .. } | Event::Landed { landing, .. } => {
-            task.landing = Some(landing.clone());
-            task.conflicts.clear();
-        }
-        Event::TargetMoved { .. } => task.landing = None,
-        Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
-        Event::LandRequested { .. } => {
-            take_up(task);
-            task.land_asked = true;
-            task.ready = clock;
-        }
-        Event::RetryRequested { fresh, .. } => {
-            take_up(task);
-            task.fresh = *fresh;
-            task.retried = true;
-            task.land_asked = false;
-            task.conflicts.clear();
-            task.cleanup = None;
-            task.stop = None;
-            task.stop_sent = None;
-        }
-        Event::CleanedUp { cleanup, .. } => {
-            // What comes under its name once it is gone is somebody else's.
-            task.worktree_created &= cleanup.worktree_kept.is_some();
-            task.branch_created &= cleanup.branch_kept.is_some();
-            task.cleanup = Some(cleanup.clone());
-        }
-        Event::RunStarted { .. }
-        | Event::JobsReduced { .. }
-        | Event::StopRequested { .. }
-        | Event::RunFinished { .. } => {}
-    }
-}
-
-fn begin(task: &mut Task, at: Timestamp, step: &Step) {
-    match step {
-        Step::Prepare { slot } => {
-            task.slot = *slot;
-            task.prepared = false;
-        }
-        Step::Start { attempt } => {
-            // Begun again after a supervisor's death, it is the same attempt.
-            if task.attempt != *attempt || task.started_at.is_none() {
-                task.started_at = Some(at);
-            }
-            task.attempt = *attempt;
-            task.collected = false;
-            task.fresh = false;
-            task.exit = None;
-            task.finished_at = None;
-        }
-        Step::Merge => task.landing = None,
-        Step::Collect | Step::Publish | Step::CleanUp => {}
-    }
-}
-
-/// A settled task is taken up again: what was found about it does not hold any more.
-fn take_up(task: &mut Task) {
-    task.collected = false;
-    task.reason = None;
-    task.landing = None;
-}
-
-fn request_stop(task: &mut Task, stop: Stop) {
-    match task.state {
-        TaskState::Queued => task.state = TaskState::Aborted,
-        // Its worktree is there, its agent was not started.
-        TaskState::Preparing if task.prepared => task.state = TaskState::Aborted,
-        TaskState::Preparing | TaskState::Running => task.stop = task.stop.max(Some(stop)),
-        _ => {}
-    }
 }

@@ -5,20 +5,23 @@
 //! The live run, its replay from the journal, `status` and the final exit code are all the same fold,
 //! so they can't disagree.
 
+mod atomic;
 mod decide;
 mod event;
 mod facts;
 mod machine;
+mod memory;
 mod model;
+mod queue;
 mod spec;
 mod state;
 mod text;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
-pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Work};
+pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Verdict, Work};
 pub use model::{Run, RunState, Task};
-pub use spec::{Leftovers, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};
+pub use spec::{Leftovers, RunId, RunSpec, TaskName, TaskSpec, Verify, full_branch_name};
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
 

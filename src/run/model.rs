@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CleanUp, Conflict, Exit, Landing, Oid, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState, Work,
+    CleanUp, Conflict, Exit, Landing, Oid, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState, Text,
+    Verdict, Work,
 };
 
 /// What is known of one task: the fold of its events.
@@ -53,6 +54,18 @@ pub struct Task {
     pub retried: bool,
     /// The candidate while integrating, the landing once landed.
     pub landing: Option<Landing>,
+    /// Its place among the tasks being landed.
+    pub place: u64,
+    /// The candidate that its own was made on; the target's tip if `None`.
+    pub ahead: Option<Oid>,
+    /// Where its candidate is being checked.
+    pub checking: Option<u32>,
+    /// The candidate that passed the check.
+    pub verified: Option<Oid>,
+    /// What holds of it once the candidate that its own was made on has landed.
+    pub verdict: Option<Verdict>,
+    /// What its last check wrote, and the end of it, if the check failed.
+    pub check_log: Option<(Text, String)>,
     /// Where it collides.
     pub conflicts: Vec<Conflict>,
     /// Why it failed or is held, or what was noticed.
@@ -88,6 +101,12 @@ impl Task {
             land_asked: false,
             retried: false,
             landing: None,
+            place: 0,
+            ahead: None,
+            checking: None,
+            verified: None,
+            verdict: None,
+            check_log: None,
             conflicts: Vec::new(),
             reason: None,
             cleanup: None,
@@ -99,6 +118,23 @@ impl Task {
     /// The task's name.
     pub fn name(&self) -> &TaskName {
         &self.spec.name
+    }
+
+    /// Whether a person may have it landed: its agent did its work.
+    pub fn may_land(&self) -> bool {
+        match self.state {
+            TaskState::Finished | TaskState::Held | TaskState::Conflicted | TaskState::Rejected => true,
+            TaskState::RolledBack => {
+                self.exit.as_ref().is_some_and(|exit| exit.state() == TaskState::Finished)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a person may have its agent run again.
+    pub fn may_retry(&self) -> bool {
+        use TaskState::{Aborted, Conflicted, Failed, Held, Rejected, RolledBack, TimedOut};
+        matches!(self.state, Failed | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack)
     }
 
     /// The landing, if the task landed.
@@ -146,6 +182,8 @@ pub struct Run {
     pub finished_at: Option<Timestamp>,
     /// Who asked the whole run to stop.
     pub stop: Option<StopCause>,
+    /// In an atomic run, the task because of which nothing lands.
+    pub spoilt_by: Option<TaskName>,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
     pub jobs: u32,
     /// How many supervisors took the run.
@@ -164,6 +202,7 @@ impl Run {
             tasks,
             finished_at: None,
             stop: None,
+            spoilt_by: None,
             jobs: spec.jobs,
             started: 0,
             index,
@@ -209,11 +248,15 @@ impl Run {
             && (1..=self.spec.retries).contains(&task.attempt)
             && task.stop.is_none()
             && self.stop.is_none()
+            && !self.is_called_off()
     }
 
     /// Whether the run lands this task once it is finished.
     pub fn lands(&self, task: &Task) -> bool {
-        (self.spec.land && (self.stop.is_none() || task.retried)) || task.land_asked
+        let asked = |test: fn(&Task) -> bool| {
+            if self.spec.atomic { self.tasks.iter().any(test) } else { test(task) }
+        };
+        (self.spec.land && (self.stop.is_none() || asked(|t| t.retried))) || asked(|t| t.land_asked)
     }
 
     /// The exit code that the run ends with, by `cli.md`: 0 if every task landed or had nothing to

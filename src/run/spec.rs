@@ -47,6 +47,19 @@ pub enum Leftovers {
     Refuse,
 }
 
+/// The check that a candidate must pass before it may land.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Verify {
+    /// For `sh -c`.
+    pub command: Text,
+    /// Checks at once.
+    pub jobs: u32,
+    /// How often a check that fails is run again.
+    pub retries: u32,
+    /// How long a check may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
 /// What was asked: written once as `run.json` when the run starts, never changed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -79,13 +92,23 @@ pub struct RunSpec {
     /// How often an agent that fails is started again.
     #[serde(default)]
     pub retries: u32,
+    /// The check of the merged result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+    /// All tasks land in one step, or none.
+    #[serde(default)]
+    pub atomic: bool,
+    /// In an atomic run, the others finish their work after one has failed.
+    #[serde(default)]
+    pub keep_going: bool,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }
 
 impl RunSpec {
-    /// The format that this version writes and the newest one that it reads.
-    pub const VERSION: u32 = 1;
+    /// The format that this version writes and the newest one that it reads. Whoever reads only 1 knows of
+    /// no check, and would land without it.
+    pub const VERSION: u32 = 2;
 
     /// How long an agent may run.
     pub fn timeout(&self) -> Option<Duration> {

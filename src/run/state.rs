@@ -24,6 +24,8 @@ pub enum TaskState {
     Conflicted,
     /// There was nothing to land.
     Unchanged,
+    /// The check of the merged result failed.
+    Rejected,
     /// Something about the work wants a person's eye before it may land.
     Held,
     /// The agent exited other than 0, or could not be started.
@@ -34,11 +36,13 @@ pub enum TaskState {
     Aborted,
     /// Not started, because its branch was there already.
     Skipped,
+    /// Not landed because another task of an atomic run did not land.
+    RolledBack,
 }
 
 impl TaskState {
     /// Every state, in the order they are told in.
-    pub const ALL: [TaskState; 13] = [
+    pub const ALL: [TaskState; 15] = [
         TaskState::Queued,
         TaskState::Preparing,
         TaskState::Running,
@@ -46,12 +50,14 @@ impl TaskState {
         TaskState::Integrating,
         TaskState::Landed,
         TaskState::Conflicted,
+        TaskState::Rejected,
         TaskState::Unchanged,
         TaskState::Held,
         TaskState::Failed,
         TaskState::TimedOut,
         TaskState::Aborted,
         TaskState::Skipped,
+        TaskState::RolledBack,
     ];
 
     /// The state's name in JSON and in words.
@@ -64,12 +70,14 @@ impl TaskState {
             TaskState::Integrating => "integrating",
             TaskState::Landed => "landed",
             TaskState::Conflicted => "conflicted",
+            TaskState::Rejected => "rejected",
             TaskState::Unchanged => "unchanged",
             TaskState::Held => "held",
             TaskState::Failed => "failed",
             TaskState::TimedOut => "timed-out",
             TaskState::Aborted => "aborted",
             TaskState::Skipped => "skipped",
+            TaskState::RolledBack => "rolled-back",
         }
     }
 

@@ -1,5 +1,7 @@
 //! The state machine: every state with every event, and random lives with deaths in between.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -33,7 +35,8 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("begun prepare", begun(Step::Prepare { slot: 0 })),
         ("begun start", begun(Step::Start { attempt: 1 })),
         ("begun collect", begun(Step::Collect)),
-        ("begun merge", begun(Step::Merge)),
+        ("begun merge", begun(Step::Merge { onto: None })),
+        ("begun verify", begun(Step::Verify { slot: 0 })),
         ("begun publish", begun(Step::Publish)),
         ("begun clean-up", begun(Step::CleanUp)),
         (
@@ -64,6 +67,22 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
+        ("verified", Event::Verified { task: task.clone(), commit: oid(2), tries: 1 }),
+        (
+            "rejected",
+            Event::Rejected {
+                task: task.clone(),
+                commit: oid(2),
+                reason: "exit 1".into(),
+                log: "/log".into(),
+                said: "no".into(),
+            },
+        ),
+        ("put-off", Event::PutOff { task: task.clone() }),
+        ("concluded", Event::Concluded { task: task.clone() }),
+        ("called-off", Event::CalledOff { task: task.clone() }),
+        ("rolled-back", Event::RolledBack { task: task.clone() }),
+        ("taken-up", Event::TakenUp { task: task.clone() }),
         ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
         ("land-requested", Event::LandRequested { task: task.clone() }),
         (
@@ -91,6 +110,10 @@ fn run_in(state: TaskState) -> Run {
         task.attempt = 1;
     }
     task.collected = state == TaskState::Integrating;
+    if state == TaskState::Integrating {
+        task.landing = Some(landing());
+        task.ahead = None;
+    }
     run
 }
 
@@ -159,56 +182,131 @@ fn events_survive_the_journal() {
     }
 }
 
-/// A world that answers each action with some legal result, chosen by `choice`.
-fn answers(run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
-    let task = task.clone();
-    let work = Work { tip: Some(oid(1)), commits: 1, ..Work::default() };
-    let pick = |n: u8| choice % n;
-    match step {
-        Step::Prepare { .. } if pick(8) == 0 => vec![Event::PrepareFailed { task, reason: "full".into() }],
-        Step::Prepare { .. } => {
-            vec![Event::Prepared {
+/// What a run acts on: a target, candidates, and which of them were checked.
+struct World {
+    tip: Oid,
+    made: u16,
+    below: HashMap<Oid, Oid>,
+    checked: HashSet<Oid>,
+    /// Whether candidates are checked at all.
+    checks: bool,
+}
+
+impl World {
+    fn new(spec: &RunSpec) -> World {
+        World {
+            tip: spec.base.clone(),
+            made: 0,
+            below: HashMap::new(),
+            checked: HashSet::new(),
+            checks: spec.verify.is_some(),
+        }
+    }
+
+    fn new_commit(&mut self) -> Oid {
+        self.made += 1;
+        format!("{:040x}", 0xc0000 + u32::from(self.made)).as_str().try_into().unwrap()
+    }
+
+    /// Moves the target, which must be at `onto`; what it gets was checked where it stands (I2, I3).
+    fn publish(&mut self, onto: &Oid, commit: &Oid) {
+        assert_eq!(self.tip, *onto);
+        let mut at = commit;
+        while at != onto {
+            at = &self.below[at];
+        }
+        assert!(!self.checks || self.checked.contains(commit), "published without a check");
+        self.tip = commit.clone();
+    }
+
+    /// Answers an action with some legal result, chosen by `choice`.
+    fn answers(&mut self, run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
+        let known = run.task(task).unwrap();
+        let task = task.clone();
+        let work = Work { tip: Some(oid(1)), commits: 1, ..Work::default() };
+        let pick = |n: u8| choice % n;
+        let held = |why: &str| Event::Held { task: task.clone(), reason: why.into(), tip: None };
+        let one = match step {
+            Step::Prepare { .. } if pick(8) == 0 => Event::PrepareFailed { task, reason: "full".into() },
+            Step::Prepare { .. } => Event::Prepared {
                 task,
                 base: oid(0),
                 branch_created: true,
                 worktree_created: true,
                 note: None,
-            }]
-        }
-        Step::Start { .. } => {
-            let stopped = run.task(&task).is_some_and(|t| t.stop.is_some());
-            let exit = Exit {
-                code: Some(i32::from(pick(4) == 1)),
-                timed_out: pick(4) == 2,
-                stopped,
-                ..Exit::default()
-            };
-            vec![Event::AgentStarted { task: task.clone(), pid: 7 }, Event::AgentExited { task, exit }]
-        }
-        Step::Collect if run.task(&task).unwrap().state == TaskState::Finished => match pick(5) {
-            0 => vec![Event::NothingToLand { task, tip: None }],
-            1 => vec![Event::Held { task, reason: "detached".into(), tip: None }],
-            _ => vec![Event::Collected { task, work, note: None }],
-        },
-        Step::Collect => vec![Event::Collected { task, work, note: None }],
-        Step::Merge => match pick(4) {
-            0 => vec![Event::Conflicted { task, onto: oid(0), conflicts: vec![] }],
-            _ => vec![Event::CandidateMade { task, landing: landing(), went_back_from: None }],
-        },
-        Step::Publish => match pick(4) {
-            0 => vec![Event::TargetMoved { task, tip: oid(4) }],
-            1 => vec![Event::Held { task, reason: "a file is in the way".into(), tip: None }],
-            _ => vec![Event::Landed { task, landing: landing() }],
-        },
-        Step::CleanUp => {
-            let cleanup = CleanUp { worktree_kept: None, branch_kept: None };
-            vec![Event::CleanedUp { task, cleanup }]
-        }
+            },
+            Step::Start { .. } => {
+                let exit = Exit {
+                    code: Some(i32::from(pick(4) == 1)),
+                    timed_out: pick(8) == 2,
+                    stopped: known.stop_sent.is_some(),
+                    ..Exit::default()
+                };
+                return vec![
+                    Event::AgentStarted { task: task.clone(), pid: 7 },
+                    Event::AgentExited { task, exit },
+                ];
+            }
+            Step::Collect if known.state == TaskState::Finished => match pick(8) {
+                0 => Event::NothingToLand { task, tip: None },
+                1 => held("detached"),
+                _ => Event::Collected { task, work, note: None },
+            },
+            Step::Collect => Event::Collected { task, work, note: None },
+            Step::Merge { onto } => match pick(8) {
+                0 => Event::Conflicted { task, onto: oid(0), conflicts: vec![] },
+                1 => Event::NothingToLand { task, tip: None },
+                2 => held("no history in common"),
+                _ => {
+                    let onto = onto.clone().unwrap_or_else(|| self.tip.clone());
+                    let commit = self.new_commit();
+                    self.below.insert(commit.clone(), onto.clone());
+                    let landing = Landing { onto, commit, ..landing() };
+                    Event::CandidateMade { task, landing, went_back_from: None }
+                }
+            },
+            Step::Verify { .. } if known.stop_sent.is_some() && pick(4) > 0 => Event::PutOff { task },
+            Step::Verify { .. } => {
+                let commit = known.landing.as_ref().unwrap().commit.clone();
+                match pick(8) {
+                    0 => held("can't tell"),
+                    1 | 2 => {
+                        let (reason, said) = ("exit 1".into(), "no".into());
+                        Event::Rejected { task, commit, reason, log: "/log".into(), said }
+                    }
+                    _ => {
+                        self.checked.insert(commit.clone());
+                        Event::Verified { task, commit, tries: 1 }
+                    }
+                }
+            }
+            Step::Publish => {
+                let onto = run.publishes_onto(known).unwrap();
+                let landing = known.landing.clone().unwrap();
+                match pick(8) {
+                    1 => held("a file is in the way"),
+                    0 => {
+                        self.tip = self.new_commit();
+                        Event::TargetMoved { task, tip: self.tip.clone() }
+                    }
+                    _ if self.tip != onto => Event::TargetMoved { task, tip: self.tip.clone() },
+                    _ => {
+                        self.publish(&onto, &landing.commit);
+                        Event::Landed { task, landing }
+                    }
+                }
+            }
+            Step::CleanUp => {
+                let cleanup = CleanUp { worktree_kept: None, branch_kept: None };
+                Event::CleanedUp { task, cleanup }
+            }
+        };
+        vec![one]
     }
 }
 
 /// Lives a run through under random answers in random order; returns its journal.
-fn live(mut run: Run, choices: &[u8], interrupt_at: Option<usize>) -> (Run, Vec<Record>) {
+fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<usize>) -> (Run, Vec<Record>) {
     let mut journal = Vec::new();
     let mut pending: Vec<(TaskName, Step)> = Vec::new();
     let mut choice = choices.iter().copied().cycle();
@@ -223,24 +321,29 @@ fn live(mut run: Run, choices: &[u8], interrupt_at: Option<usize>) -> (Run, Vec<
             let cause = StopCause::Interrupt;
             happen(&mut run, Event::StopRequested { tasks: None, cause, stop: Stop::Term });
         }
-        let actions = decide(&run);
-        for action in &actions {
-            let intent = action.intent(&run);
-            happen(&mut run, intent);
-            if let Action::Step { task, step } = action {
-                pending.push((task.clone(), step.clone()));
+        for again in 0.. {
+            assert!(again < 100, "it never settles what to do");
+            let actions = decide(&run);
+            if actions.is_empty() {
+                break;
+            }
+            for action in &actions {
+                let intent = action.intent(&run);
+                happen(&mut run, intent);
+                if let Action::Step { task, step } = action {
+                    pending.push((task.clone(), step.clone()));
+                }
             }
         }
-        assert!(decide(&run).is_empty(), "intents settle what was decided");
         check(&run);
         if run.finished_at.is_some() {
             break;
         }
-        assert!(!pending.is_empty(), "stalled: {run:?}");
+        assert!(!pending.is_empty(), "stalled: {run:#?}");
         let (task, step) = pending.swap_remove(choice.next().unwrap() as usize % pending.len());
         // A target that moves for ever would keep any landing from its end.
         let answer = if round < 500 { choice.next().unwrap() } else { 3 };
-        for event in answers(&run, &task, &step, answer) {
+        for event in world.answers(&run, &task, &step, answer) {
             happen(&mut run, event);
         }
     }
@@ -249,31 +352,56 @@ fn live(mut run: Run, choices: &[u8], interrupt_at: Option<usize>) -> (Run, Vec<
 
 fn check(run: &Run) {
     let slots: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
-    assert!(slots.len() <= run.spec.jobs as usize, "more agents than jobs");
-    let distinct: std::collections::HashSet<_> = slots.iter().collect();
+    distinct(&slots, run.spec.jobs);
+    let places: Vec<u32> = run.tasks.iter().filter_map(|t| t.checking).collect();
+    distinct(&places, run.spec.verify.as_ref().map_or(0, |verify| verify.jobs));
+    let idle = |t: &&Task| t.checking.is_some() && !t.working;
+    assert_eq!(run.tasks.iter().find(idle), None, "nobody checks there");
+    let integrating = run.queue().len();
+    assert!(run.spec.verify.is_some() || run.spec.atomic || integrating <= 1, "landings are one at a time");
+}
+
+fn distinct(slots: &[u32], count: u32) {
+    assert!(slots.len() <= count as usize, "more than there is room for: {slots:?}");
+    let distinct: HashSet<_> = slots.iter().collect();
     assert_eq!(distinct.len(), slots.len(), "a slot is held twice");
-    assert!(slots.iter().all(|&slot| slot < run.spec.jobs));
-    let integrating = run.tasks.iter().filter(|t| t.state == TaskState::Integrating).count();
-    assert!(integrating <= 1, "landings are one at a time");
+    assert!(slots.iter().all(|&slot| slot < count));
+}
+
+/// I7: all landed, or none did.
+fn all_or_none(run: &Run) {
+    let landed = run.tasks.iter().filter(|t| t.state == TaskState::Landed).count();
+    let open = run.tasks.iter().filter(|t| !t.state.is_success()).count();
+    assert!(landed == 0 || open == 0, "{:?}", run.counts());
+}
+
+fn life() -> impl Strategy<Value = RunSpec> {
+    let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
+    let numbers = (1..8usize, 1..5u32, 0..3u32);
+    (numbers, any::<[bool; 4]>(), prop::option::of(check)).prop_map(
+        |((tasks, jobs, retries), [land, keep, atomic, keep_going], verify)| {
+            let land = land || atomic;
+            RunSpec { retries, verify, atomic, keep_going, ..spec(tasks, jobs, land, keep) }
+        },
+    )
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_life_ends_and_every_prefix_can_be_lived_on(
-        tasks in 1..8usize,
-        jobs in 1..5u32,
-        land: bool,
-        keep: bool,
-        retries in 0..3u32,
+        spec in life(),
         choices in prop::collection::vec(any::<u8>(), 1..200),
-        interrupt_at in prop::option::of(0..30usize),
+        interrupt_at in prop::option::of(0..60usize),
         cut in any::<prop::sample::Index>(),
     ) {
-        let spec = RunSpec { retries, ..spec(tasks, jobs, land, keep) };
-        let (ended, journal) = live(Run::new(spec.clone()), &choices, interrupt_at);
+        let mut world = World::new(&spec);
+        let (ended, journal) = live(Run::new(spec.clone()), &mut world, &choices, interrupt_at);
         prop_assert!(ended.tasks.iter().all(|t| ended.is_at_rest(t)));
+        if spec.atomic {
+            all_or_none(&ended);
+        }
 
         // Replayed, it is the same run.
         let mut replayed = Run::new(spec.clone());
@@ -283,7 +411,24 @@ proptest! {
         // Dead at any line, it can be taken up and comes to an end.
         let mut stump = Run::new(spec);
         journal[..cut.index(journal.len() + 1)].iter().for_each(|r| stump.apply(r).unwrap());
-        let (ended, _) = live(stump, &choices, None);
+        world.tip = stump.tip.clone();
+        let (ended, _) = live(stump, &mut world, &choices, None);
         prop_assert!(ended.finished_at.is_some());
+
+        // What can be asked for then is done, too.
+        let mut again = ended;
+        let ask = |task: &Task| match task {
+            task if task.may_retry() => Some(Event::RetryRequested { task: task.name().clone(), fresh: false }),
+            task if task.may_land() => Some(Event::LandRequested { task: task.name().clone() }),
+            _ => None,
+        };
+        let asked: Vec<Event> = again.tasks.iter().filter_map(ask).collect();
+        for event in asked {
+            prop_assert!(again.apply(&record(event)).is_ok());
+        }
+        let (ended, _) = live(again, &mut world, &choices, None);
+        if ended.spec.atomic {
+            all_or_none(&ended);
+        }
     }
 }

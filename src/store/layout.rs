@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::error::{Failure, exit};
-use crate::run::{RunId, TaskName};
+use crate::run::{Oid, RunId, TaskName};
+
+use super::Passed;
 
 /// `<git-common-dir>/parallel`.
 #[derive(Clone, Debug)]
@@ -25,6 +27,11 @@ impl Layout {
     /// The lock that a supervisor holds while it lives.
     pub fn lock(&self) -> PathBuf {
         self.dir.join("lock")
+    }
+
+    /// Which trees passed which check.
+    pub fn passed(&self) -> Passed {
+        Passed::new(self.dir.join("passed"))
     }
 
     /// The parent of all records.
@@ -127,6 +134,28 @@ impl RunDir {
     /// What belongs to one task.
     pub fn task(&self, name: &TaskName) -> PathBuf {
         self.dir.join("tasks").join(&name.0)
+    }
+
+    /// The parent of what belongs to checks.
+    pub fn checks(&self) -> PathBuf {
+        self.dir.join("verify")
+    }
+
+    /// What belongs to the check of a candidate.
+    pub fn check_of(&self, candidate: &Oid) -> PathBuf {
+        self.checks().join(candidate.as_str())
+    }
+
+    /// Makes the directory of a candidate's check, for the owner alone.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn make_check_dir(&self, candidate: &Oid) -> Result<PathBuf> {
+        let dir = self.check_of(candidate);
+        for dir in [self.checks(), dir.clone()] {
+            make_private_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        Ok(dir)
     }
 
     /// A task's log.

@@ -6,11 +6,13 @@
 mod journal;
 mod layout;
 mod lock;
+mod passed;
 mod runs;
 
 pub use journal::{Journal, Tail};
 pub use layout::{Layout, RunDir};
 pub use lock::{Holder, Lock};
+pub use passed::Passed;
 pub use runs::{Loaded, create, list, load};
 
 use std::fs::{File, OpenOptions};

@@ -140,7 +140,7 @@ impl Story {
     }
 
     pub(super) fn merge(&mut self, second: i64, name: &str) -> &mut Story {
-        self.begin(second, name, Step::Merge)
+        self.begin(second, name, Step::Merge { onto: None })
     }
 
     pub(super) fn land(&mut self, second: i64, name: &str, how: How) -> &mut Story {

@@ -48,7 +48,7 @@ pub fn status_json(run: &Run, supervisor: Supervisor, logs: Logs) -> Value {
             "base": spec.base,
             "tip": run.tip,
             "jobs": spec.jobs,
-            "atomic": false,
+            "atomic": spec.atomic,
             "started_at": spec.started_at,
             "finished_at": run.finished_at,
         },

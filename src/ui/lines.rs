@@ -2,7 +2,7 @@
 
 use super::look::{Look, Mark};
 use super::{text, words};
-use crate::run::{CleanUp, Event, Exit, Record, Run, Stop, StopCause, Task, TaskName, TaskState, Work};
+use crate::run::{CleanUp, Event, Exit, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, Work};
 
 /// What is said of one event, and its mark (for the colour only: the words tell it all).
 type Told = (Mark, String);
@@ -10,16 +10,19 @@ type Told = (Mark, String);
 /// The lines of an event that was just applied to the run: `[10:30:01] auth: started (pid 4711)`.
 pub fn lines(run: &Run, record: &Record, look: &Look) -> Vec<String> {
     let told = match (&record.event, record.event.task().and_then(|name| run.task(name))) {
-        (event, Some(task)) => {
-            let told = of_task(run, task, event);
-            told.into_iter()
-                .map(|(mark, words)| (mark, format!("{}: {words}", words::task(task.name()))))
-                .collect()
+        (Event::Landed { .. }, Some(_)) if run.spec.atomic => {
+            let landed = run.tasks.iter().filter(|task| task.state == TaskState::Landed);
+            landed.flat_map(|task| named(task, of_task(run, task, &record.event))).collect()
         }
+        (event, Some(task)) => named(task, of_task(run, task, event)),
         (event, None) => of_run(run, event),
     };
     let time = look.dim(&format!("[{}]", look.time(record.at)));
     told.into_iter().map(|(mark, words)| format!("{time} {}", colored(look, mark, &words))).collect()
+}
+
+fn named(task: &Task, told: Vec<Told>) -> Vec<Told> {
+    told.into_iter().map(|(mark, words)| (mark, format!("{}: {words}", words::task(task.name())))).collect()
 }
 
 /// Only what came out well or badly has a colour; the rest is plain text.
@@ -86,13 +89,31 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         Event::AgentExited { exit, .. } => return exited(run, task, exit),
         Event::Collected { work, note, .. } => return collected(task, work, note.as_deref()),
         Event::PrepareFailed { reason, .. } => (Mark::Failed, format!("failed: {}", text::one_line(reason))),
+        Event::NothingToLand { .. } | Event::Held { .. } if task.verdict.is_some() => {
+            return outcome(run, task);
+        }
         Event::NothingToLand { .. } => (Mark::Done, "no changes".to_owned()),
         Event::Held { reason, .. } => (Mark::Warning, format!("held: {}", text::one_line(reason))),
         Event::TargetMoved { tip, .. } => {
             (Mark::Doing, format!("{} moved to {} meanwhile; merging again", target(), tip.short()))
         }
         Event::Landed { .. } => (Mark::Done, format!("landed on {} ({})", target(), words::landing(task))),
-        Event::Conflicted { .. } => (Mark::Warning, format!("conflict {}", words::conflict(run, task))),
+        Event::Begun { step: Step::Verify { .. }, .. } => match words::ahead(run, task) {
+            Some(ahead) => (Mark::Doing, format!("being checked together with {ahead}")),
+            None => (Mark::Doing, "being checked".to_owned()),
+        },
+        Event::Verified { tries: 0, .. } => {
+            (Mark::Doing, "passed the check: the same tree did so before".to_owned())
+        }
+        Event::Verified { tries: 1, .. } => (Mark::Doing, "passed the check".to_owned()),
+        Event::Verified { tries, .. } => (Mark::Warning, format!("passed the check only at try {tries}")),
+        Event::Rejected { .. } | Event::Conflicted { .. } | Event::Concluded { .. } => {
+            return outcome(run, task);
+        }
+        Event::PutOff { .. } if task.state == TaskState::Integrating => return Vec::new(),
+        Event::PutOff { .. } => (Mark::Warning, "not landed: its landing was stopped".to_owned()),
+        Event::CalledOff { .. } => (Mark::Failed, "did not land, so nothing does (--atomic)".to_owned()),
+        Event::RolledBack { .. } => (Mark::Warning, "rolled back".to_owned()),
         Event::CleanedUp { cleanup, .. } => return kept(cleanup),
         Event::Prepared { .. } if task.state == TaskState::Aborted => {
             (Mark::Warning, "aborted before its agent started".to_owned())
@@ -111,12 +132,34 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::StopSent { .. }
         | Event::CandidateMade { .. }
         | Event::LandRequested { .. }
+        | Event::TakenUp { .. }
         | Event::RunStarted { .. }
         | Event::JobsReduced { .. }
         | Event::StopRequested { .. }
         | Event::RunFinished { .. } => return Vec::new(),
     };
     vec![one]
+}
+
+/// What a landing came to that did not land. What stands on another candidate is not certain yet.
+fn outcome(run: &Run, task: &Task) -> Vec<Told> {
+    let state = task.verdict.as_ref().map_or(task.state, |verdict| verdict.state);
+    let (mark, words) = match state {
+        TaskState::Conflicted => (Mark::Warning, format!("conflict {}", words::conflict(run, task))),
+        TaskState::Rejected => (Mark::Failed, format!("rejected: {}", words::reason(task))),
+        TaskState::Held => (Mark::Warning, format!("held: {}", words::reason(task))),
+        TaskState::Unchanged => (Mark::Done, "no changes".to_owned()),
+        _ => return Vec::new(),
+    };
+    if task.verdict.is_some() {
+        let ahead = words::ahead(run, task).unwrap_or_else(|| "what is ahead of it".to_owned());
+        return vec![(Mark::Doing, format!("{words} (if {ahead} lands)"))];
+    }
+    let mut told = vec![(mark, words)];
+    if let (TaskState::Rejected, Some((_, said))) = (state, &task.check_log) {
+        told.extend(said.lines().map(|line| (Mark::Waiting, format!("| {}", text::one_line(line)))));
+    }
+    told
 }
 
 /// A good end is told once its work was looked at; the others at once.

@@ -71,9 +71,13 @@ fn choose(tasks: &[Task], room: usize) -> (Vec<&Task>, Vec<&Task>) {
 fn urgency(state: TaskState) -> u8 {
     match state {
         TaskState::Running | TaskState::Integrating | TaskState::Preparing => 0,
-        TaskState::Conflicted | TaskState::Held | TaskState::Failed | TaskState::TimedOut => 1,
+        TaskState::Conflicted
+        | TaskState::Rejected
+        | TaskState::Held
+        | TaskState::Failed
+        | TaskState::TimedOut => 1,
         TaskState::Finished => 2,
-        TaskState::Aborted => 3,
+        TaskState::Aborted | TaskState::RolledBack => 3,
         TaskState::Queued => 4,
         TaskState::Landed | TaskState::Unchanged | TaskState::Skipped => 5,
     }

@@ -32,6 +32,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
             t.overwrite.is_some()
         }));
         steps.push(run_agents(spec, &tasks, look));
+        steps.extend(check(spec));
         steps.push(land(spec, &tasks));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());
@@ -98,13 +99,25 @@ fn argument(word: &Text) -> String {
     if !bytes.is_empty() && bytes.iter().all(harmless) { word.to_string() } else { text::quote(word) }
 }
 
+fn check(spec: &RunSpec) -> Option<String> {
+    let verify = spec.verify.as_ref()?;
+    let limit = verify.timeout_ms.map(std::time::Duration::from_millis);
+    let limit = limit.map(|time| format!(", for {} at most", words::limit(time))).unwrap_or_default();
+    let jobs = if verify.jobs > 1 { format!(", {} at once", verify.jobs) } else { String::new() };
+    Some(format!("check what would land with {}{jobs}{limit}", text::quote(&verify.command)))
+}
+
 fn land(spec: &RunSpec, tasks: &[&TaskSpec]) -> String {
     if !spec.land {
         let what = if tasks.len() == 1 { "the branch" } else { "the branches" };
         return format!("leave {what} for git parallel land");
     }
     let names: Vec<String> = tasks.iter().map(|t| words::name(&t.branch)).collect();
-    let when = if tasks.len() == 1 { "when it finishes" } else { "as they finish" };
+    let when = match tasks.len() {
+        1 => "when it finishes",
+        _ if spec.atomic => "in one step once all have finished, or none of them",
+        _ => "as they finish",
+    };
     let how = match (spec.no_ff, tasks.len()) {
         (false, _) => "",
         (true, 1) => ", with a merge commit",

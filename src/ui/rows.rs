@@ -64,13 +64,16 @@ pub(super) fn detail(run: &Run, task: &Task) -> String {
         TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
         TaskState::Running if task.attempt > 1 => format!("attempt {}", task.attempt),
         TaskState::Running | TaskState::Unchanged => String::new(),
-        TaskState::Finished | TaskState::Integrating => work(),
+        TaskState::Integrating if task.checking.is_some() => "being checked".to_owned(),
+        TaskState::Integrating => words::ahead(run, task).map_or_else(work, |ahead| format!("after {ahead}")),
+        TaskState::Finished => work(),
         TaskState::Landed => words::landing(task),
         TaskState::Conflicted => words::conflict(run, task),
-        TaskState::Held | TaskState::Failed => words::reason(task),
+        TaskState::Held | TaskState::Failed | TaskState::Rejected => words::reason(task),
         TaskState::TimedOut => words::after_limit(run, task),
         TaskState::Aborted if task.started_at.is_none() => "before it started".to_owned(),
         TaskState::Aborted => task.reason.as_deref().map(text::one_line).unwrap_or_default(),
+        TaskState::RolledBack => words::spoilt(run),
         TaskState::Skipped => format!("branch {} exists", words::name(&task.spec.branch)),
     }
 }

@@ -24,7 +24,12 @@ pub fn summary(run: &Run, since: Timestamp, now: Timestamp, logs: Logs, look: &L
 
 /// Everything above the totals: tasks in need, tasks that wait to be landed, remarks. Empty if all is well.
 pub(super) fn sections(run: &Run, logs: Logs, look: &Look, most: usize) -> String {
-    let sections = [needs(run, logs, look, most), waiting(run, look, most), remarks(run, look, most)];
+    let sections = [
+        needs(run, logs, look, most),
+        rolled_back(run, look),
+        waiting(run, look, most),
+        remarks(run, look, most),
+    ];
     sections.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
@@ -34,8 +39,8 @@ fn never_began(task: &Task) -> bool {
 }
 
 fn needs_somebody(task: &Task) -> bool {
-    use TaskState::{Aborted, Conflicted, Failed, Held, TimedOut};
-    matches!(task.state, Conflicted | Held | Failed | TimedOut | Aborted) && !never_began(task)
+    use TaskState::{Aborted, Conflicted, Failed, Held, Rejected, TimedOut};
+    matches!(task.state, Conflicted | Rejected | Held | Failed | TimedOut | Aborted) && !never_began(task)
 }
 
 /// `1 of 3 tasks needs you:` and for each what happened, where, and the next command.
@@ -87,6 +92,7 @@ fn what(run: &Run, task: &Task) -> String {
     let words = match task.state {
         TaskState::Conflicted => return conflict(run, task),
         TaskState::Held => format!("held: {}", words::reason(task)),
+        TaskState::Rejected => format!("rejected: {}", words::reason(task)),
         TaskState::TimedOut => format!("timed out {}", words::after_limit(run, task)).trim_end().to_owned(),
         TaskState::Aborted if task.started_at.is_none() => "aborted before its agent started".to_owned(),
         TaskState::Aborted => format!("aborted{after}"),
@@ -128,12 +134,30 @@ fn places(run: &Run, task: &Task, logs: Logs, look: &Look) -> Vec<String> {
     if task.attempt > 0 && ended_badly {
         places.push(format!("log {}", look.path(&logs(task.name()))));
     }
+    if let (TaskState::Rejected, Some((log, said))) = (task.state, &task.check_log) {
+        places.extend(said.lines().map(|line| look.dim(&format!("| {}", text::one_line(line)))));
+        places.push(format!("log {}", look.path(log)));
+        let candidate = task.landing.as_ref().map(|landing| landing.commit.short().to_string());
+        places.extend(candidate.map(|commit| format!("what was checked: git show {commit}")));
+    }
     if task.work.as_ref().is_some_and(|work| work.snapshot.is_some()) {
         let pin = format!("refs/parallel/{}/{}/leftovers", run.spec.id, task.name());
         let pin = text::quote(&pin.as_str().into());
         places.push(format!("uncommitted files, to get back: git restore --source={pin} -- :/"));
     }
     places
+}
+
+/// An atomic run of which nothing landed: because of what, and that nothing changed.
+fn rolled_back(run: &Run, look: &Look) -> String {
+    let tasks = run.tasks.iter().filter(|t| t.state == TaskState::RolledBack);
+    let names: Vec<String> = tasks.map(|t| words::task(t.name())).collect();
+    let Some(spoiler) = run.spoilt_by.as_ref().filter(|_| !names.is_empty()) else { return String::new() };
+    let (target, spoiler) = (words::name(&run.spec.target), words::task(spoiler));
+    let header = format!("Nothing landed, because {spoiler} did not (--atomic); {target} is as it was.");
+    let kept = format!("Rolled back, their branches and worktrees kept: {}", words::listed(&names, 6));
+    let next = look.next(&format!("git parallel retry {spoiler}   takes the others up again, too"));
+    format!("{}\n  {kept}\n  {next}\n", look.bold(&header))
 }
 
 /// Finished tasks of a run that does not land them, or that was stopped before it could.

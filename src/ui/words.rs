@@ -95,19 +95,22 @@ pub(super) fn change(work: &Work) -> String {
 pub(super) fn state(state: TaskState) -> &'static str {
     match state {
         TaskState::TimedOut => "timed out",
+        TaskState::RolledBack => "rolled back",
         other => other.name(),
     }
 }
 
 /// The order in which counts are told: what was reached first, then what wants somebody, then the rest.
-const TOLD: [TaskState; 13] = [
+const TOLD: [TaskState; 15] = [
     TaskState::Landed,
     TaskState::Unchanged,
     TaskState::Conflicted,
+    TaskState::Rejected,
     TaskState::Held,
     TaskState::Failed,
     TaskState::TimedOut,
     TaskState::Aborted,
+    TaskState::RolledBack,
     TaskState::Skipped,
     TaskState::Integrating,
     TaskState::Finished,
@@ -149,6 +152,18 @@ pub(super) fn conflict(run: &Run, task: &Task) -> String {
 
 fn other_side(run: &Run, with: Option<&TaskName>) -> String {
     with.map_or_else(|| name(&run.spec.target), task)
+}
+
+/// The task whose candidate this one's stands on, if that has not landed yet.
+pub(super) fn ahead(run: &Run, task: &Task) -> Option<String> {
+    let onto = task.ahead.as_ref().filter(|onto| **onto != run.tip)?;
+    let holds = |other: &&&Task| other.landing.as_ref().is_some_and(|landing| landing.commit == *onto);
+    run.queue().iter().find(holds).map(|other| self::task(other.name()))
+}
+
+/// Because of what nothing of an atomic run landed: `because c did not land`.
+pub(super) fn spoilt(run: &Run) -> String {
+    run.spoilt_by.as_ref().map(|name| format!("because {} did not land", task(name))).unwrap_or_default()
 }
 
 /// How a landed task landed: `fast-forward, 2 commits, 3 files +40 -2`.

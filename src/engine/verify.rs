@@ -1,0 +1,289 @@
+//! The check of a candidate (`--verify`): in a checkout of exactly that commit, never in the user's or an
+//! agent's.
+//!
+//! The places to check in are scratch worktrees beside the tasks' own, reused from one candidate to the next
+//! so that a build's caches stay warm, and removed when the run ends. The command runs under a shim like an
+//! agent's, in a process group of its own; a supervisor that takes a run over ends the checks that the dead
+//! one left, and runs them again.
+//!
+//! What an exit means is `git bisect run`'s convention: 0 is good, 1 to 124 is bad, 125 is "can't tell", and
+//! 126 and above (not runnable, or killed by a signal) says nothing about the commit.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::agent::{self, LogReader, WantedOutput};
+use super::{Context, Outbox, trouble};
+use crate::git::{self, Scratch};
+use crate::run::{Event, Exit, Oid, Stop, Task, Text, Verify};
+use crate::shim::{self, Shim, ShimSpec};
+use crate::store::Layout;
+
+/// How the places to check in are named, beside the tasks' worktrees; no task's name begins with a dot.
+const PLACE: &str = ".verify-";
+
+/// Of what a check wrote, so many lines are told, and no more than so many bytes.
+const SAID_LINES: usize = 10;
+const SAID_BYTES: u64 = 2_000;
+
+/// Runs the check on the task's candidate.
+pub(super) async fn verify(
+    context: Arc<Context>,
+    task: Task,
+    slot: u32,
+    mut stops: UnboundedReceiver<shim::Request>,
+    outbox: Outbox,
+    wanted: WantedOutput,
+) {
+    let event = match try_verify(&context, &task, slot, &mut stops, &outbox, wanted).await {
+        Ok(event) => event,
+        Err(e) => held(&task, format!("it could not be checked: {}", trouble::words(&context, &e))),
+    };
+    outbox.event(event);
+}
+
+fn held(task: &Task, reason: String) -> Event {
+    Event::Held { task: task.name().clone(), reason, tip: None }
+}
+
+async fn try_verify(
+    context: &Arc<Context>,
+    task: &Task,
+    slot: u32,
+    stops: &mut UnboundedReceiver<shim::Request>,
+    outbox: &Outbox,
+    wanted: WantedOutput,
+) -> Result<Event> {
+    let name = task.name().clone();
+    let verify = context.spec.verify.clone().context("the run has no check")?;
+    let commit = task.landing.as_ref().map(|landing| landing.commit.clone()).context("no candidate")?;
+    let (tree, known) = {
+        let (context, commit, command) = (context.clone(), commit.clone(), verify.command.clone());
+        blocking(move || {
+            let tree = git::tree_of(&context.repo, &commit)?;
+            let known = Layout::new(&context.repo.common_dir).passed().contains(&tree, &command);
+            Ok((tree, known))
+        })
+        .await?
+    };
+    if known {
+        return Ok(Event::Verified { task: name, commit, tries: 0 });
+    }
+    let dir = context.dir.make_check_dir(&commit)?;
+    let log = dir.join("output.log");
+    let place = place(context, slot)?;
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        {
+            let (context, place, commit) = (context.clone(), place.clone(), commit.clone());
+            blocking(move || Scratch::open(&context.repo, &place)?.reset_to(&commit)).await?;
+        }
+        if matches!(stops.try_recv(), Ok(shim::Request::Stop(_))) {
+            return Ok(Event::PutOff { task: name });
+        }
+        let spec = shim_spec(context, task, &verify, slot, &place, &dir, tries);
+        let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
+        let reader = LogReader::new(log.clone(), wanted);
+        let exit = agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await;
+        match judge(&verify, &exit, || trouble::is_full(context)) {
+            Outcome::Passed => {
+                remember(context, tree, verify.command).await;
+                return Ok(Event::Verified { task: name, commit, tries });
+            }
+            Outcome::Failed(_) if tries <= verify.retries => {}
+            Outcome::Failed(reason) => {
+                let tried = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
+                let (reason, said) = (format!("the check {reason}{tried}"), last_lines(&log));
+                return Ok(Event::Rejected { task: name, commit, reason, log: log.into(), said });
+            }
+            Outcome::NoVerdict(reason) => {
+                let reason =
+                    format!("the check {reason}, which says nothing of the work; its log: {}", log.display());
+                return Ok(held(task, reason));
+            }
+            Outcome::Stopped => return Ok(Event::PutOff { task: name }),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.context("git parallel itself failed here; please report it")?
+}
+
+/// It costs no more than another check if that can't be written.
+async fn remember(context: &Arc<Context>, tree: Oid, command: Text) {
+    let passed = Layout::new(&context.repo.common_dir).passed();
+    let _ = blocking(move || Ok(passed.add(&tree, &command)?)).await;
+}
+
+/// What a check's exit says, to follow "the check".
+#[derive(PartialEq, Eq, Debug)]
+enum Outcome {
+    Passed,
+    Failed(String),
+    NoVerdict(String),
+    Stopped,
+}
+
+fn judge(verify: &Verify, exit: &Exit, disk_is_full: impl Fn() -> bool) -> Outcome {
+    let by_signal = |signal: i32| Outcome::NoVerdict(format!("was killed by signal {signal}"));
+    match exit {
+        Exit { not_started: Some(why), .. } => Outcome::NoVerdict(format!("did not start: {why}")),
+        Exit { timed_out: true, .. } => {
+            let limit = verify.timeout_ms.map(Duration::from_millis).unwrap_or_default();
+            Outcome::Failed(format!("did not end within {limit:?}"))
+        }
+        Exit { stopped: true, .. } => Outcome::Stopped,
+        Exit { signal: Some(signal), .. } => by_signal(*signal),
+        Exit { code: Some(0), .. } => Outcome::Passed,
+        Exit { code: Some(125), .. } => Outcome::NoVerdict("can't tell (exit 125)".to_owned()),
+        Exit { code: Some(code @ (126 | 127)), .. } => {
+            Outcome::NoVerdict(format!("could not be run (exit {code})"))
+        }
+        // A shell says so of a command of its own that a signal killed.
+        Exit { code: Some(code @ 129..=192), .. } => by_signal(code - 128),
+        Exit { code: Some(code), .. } if disk_is_full() => {
+            Outcome::NoVerdict(format!("failed (exit {code}) on a full disk"))
+        }
+        Exit { code: Some(code), .. } => Outcome::Failed(format!("failed: exit {code}")),
+        Exit { code: None, signal: None, .. } => {
+            Outcome::NoVerdict("died, and its exit was not seen".to_owned())
+        }
+    }
+}
+
+fn shim_spec(
+    context: &Context,
+    task: &Task,
+    verify: &Verify,
+    slot: u32,
+    place: &Path,
+    dir: &Path,
+    tries: u32,
+) -> ShimSpec {
+    let mut env = context.environment(task);
+    // Agents and checks run at once: numbers for ports and databases must not meet.
+    let number = context.spec.jobs.saturating_add(slot);
+    for (name, value) in &mut env {
+        match name.as_str() {
+            "GIT_PARALLEL_WORKTREE" | "PWD" => *value = place.to_owned().into(),
+            "GIT_PARALLEL_SLOT" => *value = number.to_string().into(),
+            "GIT_PARALLEL_ATTEMPT" => *value = tries.to_string().into(),
+            _ => {}
+        }
+    }
+    // An earlier supervisor may have begun this check, too.
+    let attempt = (1..).find(|attempt| !shim::was_begun(dir, *attempt)).unwrap_or(1);
+    ShimSpec {
+        dir: dir.to_owned().into(),
+        attempt,
+        argv: ["sh".into(), "-c".into(), verify.command.clone()].to_vec(),
+        cwd: place.to_owned().into(),
+        env,
+        scrub: agent::scrubbed(),
+        timeout_ms: verify.timeout_ms,
+        grace_ms: agent::GRACE_MS,
+        log_cap: agent::LOG_CAP,
+        open_files: context.open_files,
+    }
+}
+
+/// The end of what a check wrote.
+fn last_lines(log: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(SAID_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(SAID_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(SAID_LINES)..].join("\n")
+}
+
+fn place(context: &Context, slot: u32) -> Result<PathBuf> {
+    let dir = context.worktree_dir().context("the run has no worktrees")?;
+    Ok(dir.join(format!("{PLACE}{slot}")))
+}
+
+/// Removes the places to check in, also those that a dead supervisor made.
+///
+/// # Errors
+/// If one can't be removed; the error names it.
+pub(super) fn remove_places(context: &Context) -> Result<()> {
+    let Some(dir) = context.worktree_dir() else { return Ok(()) };
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(PLACE.as_bytes())
+            && git::discard_scratch(&context.repo, &entry.path())?
+        {
+            git::prune_parents(&entry.path(), dir);
+        }
+    }
+    Ok(())
+}
+
+/// Ends the checks that a dead supervisor left: nobody waits for them any more.
+pub(super) async fn end_stray_checks(context: &Context) {
+    for entry in std::fs::read_dir(context.dir.checks()).into_iter().flatten().flatten() {
+        let dir = entry.path();
+        if shim::is_alive(&dir).unwrap_or(false) {
+            // One that can't be reached is about to end; its lock tells when.
+            let _ = shim::request(&dir, shim::Request::Stop(Stop::Kill));
+            let gone = dir.clone();
+            let _ = blocking(move || Ok(shim::wait_gone(&gone)?)).await;
+        }
+        let begun = (1..).take_while(|attempt| shim::was_begun(&dir, *attempt)).last();
+        if begun.is_some_and(|attempt| !matches!(shim::exit_record(&dir, attempt), Ok(Some(_)))) {
+            shim::end_orphans(&dir, Duration::from_millis(agent::GRACE_MS)).await;
+            shim::discard(&dir);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exits_mean_what_they_mean_to_git_bisect() {
+        let verify = Verify { command: "t".into(), jobs: 1, retries: 0, timeout_ms: Some(90_000) };
+        let judge = |exit: Exit, full: bool| judge(&verify, &exit, || full);
+        let code = |code| Exit { code: Some(code), ..Exit::default() };
+        assert_eq!(judge(code(0), true), Outcome::Passed);
+        for bad in [1, 2, 77, 124, 128, 255] {
+            assert_eq!(judge(code(bad), false), Outcome::Failed(format!("failed: exit {bad}")));
+            assert!(matches!(judge(code(bad), true), Outcome::NoVerdict(_)), "a full disk explains it");
+        }
+        for unclear in [125, 126, 127, 137, 143] {
+            assert!(matches!(judge(code(unclear), false), Outcome::NoVerdict(_)), "{unclear}");
+        }
+        let exit = Exit { signal: Some(9), ..Exit::default() };
+        assert!(matches!(judge(exit.clone(), false), Outcome::NoVerdict(_)));
+        let timed_out = Exit { timed_out: true, ..exit.clone() };
+        assert_eq!(judge(timed_out, false), Outcome::Failed("did not end within 90s".to_owned()));
+        assert_eq!(judge(Exit { stopped: true, ..exit }, false), Outcome::Stopped);
+        assert!(matches!(judge(Exit::default(), false), Outcome::NoVerdict(_)));
+    }
+
+    #[test]
+    fn only_the_end_of_a_log_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        assert_eq!(last_lines(&log), "");
+        let lines: String = (0..500).map(|n| format!("line {n}\n")).collect();
+        std::fs::write(&log, lines).unwrap();
+        let said = last_lines(&log);
+        assert_eq!(said.lines().count(), SAID_LINES);
+        assert!(said.starts_with("line 490") && said.ends_with("line 499"));
+        std::fs::write(&log, "x".repeat(9_000)).unwrap();
+        assert_eq!(last_lines(&log).len() as u64, SAID_BYTES);
+    }
+}

@@ -1,0 +1,158 @@
+//! What a task carries along from its events, beside its state.
+
+use jiff::Timestamp;
+
+use super::{Event, Step, Stop, Task, TaskState};
+
+/// What the task carries along from an event, beside its state.
+pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
+    match event {
+        Event::Begun { step, .. } => begin(task, at, step),
+        Event::Prepared { base, branch_created, worktree_created, note, .. } => {
+            task.prepared = true;
+            task.base = Some(base.clone());
+            task.reason = note.clone();
+            task.branch_created = *branch_created;
+            task.worktree_created = *worktree_created;
+        }
+        Event::PrepareFailed { reason, .. } => task.reason = Some(reason.clone()),
+        Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
+        Event::AgentDeferred { .. } => {
+            // It was not an attempt.
+            task.attempt = task.attempt.saturating_sub(1);
+            task.started_at = None;
+        }
+        Event::StopSent { stop, .. } => task.stop_sent = Some(*stop),
+        Event::AgentExited { exit, .. } => {
+            task.finished_at = Some(at);
+            task.pid = None;
+            task.ready = clock;
+            task.reason = (exit.state() == TaskState::Failed).then(|| exit.words());
+            task.exit = Some(exit.clone());
+        }
+        Event::Collected { work, note, .. } => {
+            task.collected = true;
+            task.work = Some(work.clone());
+            if note.is_some() {
+                task.reason = note.clone();
+            }
+        }
+        Event::NothingToLand { tip, .. } => {
+            task.collected = true;
+            task.work.get_or_insert_default().tip = tip.clone();
+        }
+        Event::Held { reason, tip, .. } => {
+            task.checking = None;
+            task.collected = true;
+            task.reason = Some(reason.clone());
+            if tip.is_some() {
+                task.work.get_or_insert_default().tip = tip.clone();
+            }
+        }
+        Event::CandidateMade { landing, .. } | Event::Landed { landing, .. } => {
+            task.landing = Some(landing.clone());
+            task.conflicts.clear();
+        }
+        Event::TargetMoved { .. } => task.landing = None,
+        Event::Verified { commit, .. } => {
+            task.checking = None;
+            task.verified = Some(commit.clone());
+        }
+        Event::Rejected { reason, log, said, .. } => {
+            task.checking = None;
+            task.reason = Some(reason.clone());
+            task.check_log = Some((log.clone(), said.clone()));
+        }
+        Event::PutOff { .. } => {
+            task.checking = None;
+            task.reason = task.stop.map(|_| "its landing was stopped".to_owned()).or(task.reason.take());
+        }
+        Event::TakenUp { .. } => {
+            take_up(task);
+            task.retried = true;
+            task.ready = clock;
+        }
+        Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
+        Event::LandRequested { .. } => {
+            take_up(task);
+            task.land_asked = true;
+            task.ready = clock;
+        }
+        Event::RetryRequested { fresh, .. } => {
+            take_up(task);
+            task.fresh = *fresh;
+            task.retried = true;
+            task.land_asked = false;
+            task.conflicts.clear();
+            task.cleanup = None;
+        }
+        Event::CleanedUp { cleanup, .. } => {
+            // What comes under its name once it is gone is somebody else's.
+            task.worktree_created &= cleanup.worktree_kept.is_some();
+            task.branch_created &= cleanup.branch_kept.is_some();
+            task.cleanup = Some(cleanup.clone());
+        }
+        Event::Concluded { .. } | Event::CalledOff { .. } | Event::RolledBack { .. } => {}
+        Event::RunStarted { .. }
+        | Event::JobsReduced { .. }
+        | Event::StopRequested { .. }
+        | Event::RunFinished { .. } => {}
+    }
+}
+
+fn begin(task: &mut Task, at: Timestamp, step: &Step) {
+    match step {
+        Step::Prepare { slot } => {
+            task.slot = *slot;
+            task.prepared = false;
+        }
+        Step::Start { attempt } => {
+            // Begun again after a supervisor's death, it is the same attempt.
+            if task.attempt != *attempt || task.started_at.is_none() {
+                task.started_at = Some(at);
+            }
+            task.attempt = *attempt;
+            task.collected = false;
+            task.fresh = false;
+            task.exit = None;
+            task.finished_at = None;
+        }
+        Step::Merge { onto } => {
+            task.landing = None;
+            task.verified = None;
+            task.ahead = onto.clone();
+            if task.verdict.is_some() {
+                task.reason = None;
+            }
+        }
+        Step::Verify { slot } => {
+            task.checking = Some(*slot);
+            task.stop_sent = None;
+            task.check_log = None;
+        }
+        Step::Collect | Step::Publish | Step::CleanUp => {}
+    }
+}
+
+/// A settled task is taken up again: what was found about it does not hold any more.
+fn take_up(task: &mut Task) {
+    task.collected = false;
+    task.reason = None;
+    task.landing = None;
+    task.verdict = None;
+    task.check_log = None;
+    task.stop = None;
+    task.stop_sent = None;
+}
+
+pub(super) fn request_stop(task: &mut Task, stop: Stop) {
+    match task.state {
+        TaskState::Queued => task.state = TaskState::Aborted,
+        // Its worktree is there, its agent was not started.
+        TaskState::Preparing if task.prepared => task.state = TaskState::Aborted,
+        TaskState::Preparing | TaskState::Running | TaskState::Integrating => {
+            task.stop = task.stop.max(Some(stop));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,163 @@
+//! The merge queue: tasks that are being landed, each candidate on top of the one before.
+//!
+//! The first candidate is made on the target's tip, the second on the first, and so on, so that all of them
+//! can be checked at once; they land in this order. What is found of a candidate that stands on another one
+//! is a guess until that other has landed (a [`Verdict`]). Whether a candidate is still good follows from
+//! what it was made on, and nothing else: when the target moves or a task drops out, the candidates above
+//! no longer stand on what is there, and are made again.
+
+use super::{Action, Landing, Oid, Run, Step, Stop, Task, TaskState};
+
+/// What the next candidate of the queue is to be made on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Footing<'a> {
+    /// The target's tip.
+    Target,
+    /// The candidate of the task before.
+    Candidate(&'a Oid),
+    /// A candidate that is yet to be made.
+    Unknown,
+}
+
+impl Run {
+    /// The tasks being landed, in their order.
+    pub fn queue(&self) -> Vec<&Task> {
+        let mut queue: Vec<&Task> = self.tasks.iter().filter(|t| t.state == TaskState::Integrating).collect();
+        queue.sort_by_key(|t| t.place);
+        queue
+    }
+
+    /// What the target must be at for the task's candidate to be published: in an atomic run, what the
+    /// whole chain stands on.
+    pub fn publishes_onto(&self, task: &Task) -> Option<Oid> {
+        let first = if self.spec.atomic { self.queue().first().copied().unwrap_or(task) } else { task };
+        first.landing.as_ref().map(|landing| landing.onto.clone())
+    }
+
+    /// Whether what is found of the task now is only a guess: it stands on a candidate. In an atomic run
+    /// all of them land or none, so there it is certain.
+    pub(super) fn is_guess(&self, task: &Task) -> bool {
+        !self.spec.atomic && task.ahead.as_ref().is_some_and(|ahead| *ahead != self.tip)
+    }
+
+    /// Whether the candidate passed the check, or needs none.
+    pub(super) fn is_proven(&self, task: &Task) -> bool {
+        let commit = task.landing.as_ref().map(|landing| &landing.commit);
+        commit.is_some() && (self.spec.verify.is_none() || task.verified.as_ref() == commit)
+    }
+
+    fn oid_of<'a>(&'a self, footing: Footing<'a>) -> Option<&'a Oid> {
+        match footing {
+            Footing::Target => Some(&self.tip),
+            Footing::Candidate(commit) => Some(commit),
+            Footing::Unknown => None,
+        }
+    }
+}
+
+/// What can be done now for the tasks being landed, and for the next one that is ready to be.
+pub(super) fn integrate(run: &Run) -> Vec<Action> {
+    let queue = run.queue();
+    let mut slots = free_slots(run, &queue).into_iter();
+    let mut actions = Vec::new();
+    let mut footing = Footing::Target;
+    for task in &queue {
+        let below = run.oid_of(footing);
+        if task.verdict.as_ref().is_some_and(|verdict| Some(&verdict.onto) == below) {
+            // It does not land on what is below; so the next one stands on that, too.
+            if footing == Footing::Target && !task.working {
+                actions.push(Action::Conclude { task: task.name().clone() });
+            }
+            continue;
+        }
+        let standing = task.landing.as_ref().filter(|landing| Some(&landing.onto) == below);
+        let goes_on = run.lands(task) && task.stop.is_none();
+        if task.working {
+            actions.extend(call_off(task, standing.is_some() && goes_on));
+        } else if goes_on || (footing == Footing::Target && is_brief(run, task, standing)) {
+            let step = next_step(run, task, standing, footing, &mut slots);
+            actions.extend(step.map(|step| Action::Step { task: task.name().clone(), step }));
+        } else {
+            actions.push(Action::PutOff { task: task.name().clone() });
+        }
+        footing = standing.map_or(Footing::Unknown, |landing| Footing::Candidate(&landing.commit));
+    }
+    actions.extend(next_in_line(run, &queue, footing));
+    actions.extend(publish_all(run, &queue));
+    actions
+}
+
+/// What follows for a task in the queue, given its candidate if that is still good.
+fn next_step(
+    run: &Run,
+    task: &Task,
+    standing: Option<&Landing>,
+    footing: Footing,
+    slots: &mut impl Iterator<Item = u32>,
+) -> Option<Step> {
+    match (standing, footing) {
+        (Some(_), _) if !run.is_proven(task) => slots.next().map(|slot| Step::Verify { slot }),
+        (Some(_), Footing::Target) if !run.spec.atomic => Some(Step::Publish),
+        (Some(_), _) => None,
+        (None, footing) => merge(footing),
+    }
+}
+
+/// A candidate can be made as soon as it is known what it is to stand on.
+fn merge(footing: Footing) -> Option<Step> {
+    match footing {
+        Footing::Target => Some(Step::Merge { onto: None }),
+        Footing::Candidate(commit) => Some(Step::Merge { onto: Some(commit.clone()) }),
+        Footing::Unknown => None,
+    }
+}
+
+/// A landing that was begun when a stop was asked for is brought to its end, unless that takes a check or
+/// other tasks.
+fn is_brief(run: &Run, task: &Task, standing: Option<&Landing>) -> bool {
+    if run.spec.atomic {
+        return false;
+    }
+    run.spec.verify.is_none() || (standing.is_some() && run.is_proven(task))
+}
+
+/// Ends a check whose outcome nobody wants any more.
+pub(super) fn call_off(task: &Task, wanted: bool) -> Option<Action> {
+    task.checking?;
+    let stop = task.stop.max((!wanted).then_some(Stop::Term));
+    let stop = stop.filter(|_| stop > task.stop_sent)?;
+    Some(Action::Stop { task: task.name().clone(), stop })
+}
+
+/// The next finished task, in the order in which they became ready, as long as there is a free place to
+/// check it in. Without a check, one at a time suffices.
+fn next_in_line(run: &Run, queue: &[&Task], footing: Footing) -> Option<Action> {
+    let unproven = queue.iter().filter(|task| task.verdict.is_none() && !run.is_proven(task)).count();
+    let room = match &run.spec.verify {
+        Some(verify) => unproven < verify.jobs as usize,
+        None => run.spec.atomic || queue.is_empty(),
+    };
+    let ready = |t: &&Task| t.state == TaskState::Finished && t.collected && !t.working && run.lands(t);
+    let first = run.tasks.iter().filter(ready).min_by_key(|t| t.ready).filter(|_| room)?;
+    Some(Action::Step { task: first.name().clone(), step: merge(footing)? })
+}
+
+/// In an atomic run, the last candidate is published once every task is in the chain and proven.
+fn publish_all(run: &Run, queue: &[&Task]) -> Option<Action> {
+    let last = queue.last().filter(|_| run.spec.atomic)?;
+    let mut below = &run.tip;
+    for task in queue {
+        let ready = run.lands(task) && task.stop.is_none() && !task.working && run.is_proven(task);
+        below = &task.landing.as_ref().filter(|landing| ready && landing.onto == *below)?.commit;
+    }
+    let done = |task: &Task| task.state == TaskState::Integrating || task.state.is_success();
+    let all = run.tasks.iter().all(done);
+    all.then(|| Action::Step { task: last.name().clone(), step: Step::Publish })
+}
+
+/// Places in which a check can be run now.
+fn free_slots(run: &Run, queue: &[&Task]) -> Vec<u32> {
+    let jobs = run.spec.verify.as_ref().map_or(0, |verify| verify.jobs);
+    let taken: Vec<u32> = queue.iter().filter_map(|task| task.checking).collect();
+    (0..jobs).filter(|slot| !taken.contains(slot)).collect()
+}
