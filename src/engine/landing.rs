@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use super::Context;
 use super::trouble::words;
 use crate::git::{self, Expect, Merged, Published};
-use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text, name_some};
+use crate::run::{Conflict, Event, How, Landing, Oid, Task, TaskState, Text, name_some};
 
 /// What a candidate is made on.
 pub(super) enum Base {
@@ -66,6 +66,21 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
 /// Among the task's other pins: a ref of the run's own could collide with a task's name.
 fn candidate_pin(context: &Context, task: &Task) -> Text {
     context.pin(task.name(), "candidate")
+}
+
+/// Gives up the candidates that came to nothing, but for those that a person may want to look at: what a
+/// check refused.
+///
+/// # Errors
+/// If git can't list or delete them.
+pub(super) fn drop_candidates(context: &Context, tasks: &[Task]) -> Result<()> {
+    for task in tasks.iter().filter(|task| task.state != TaskState::Rejected) {
+        let pin = candidate_pin(context, task);
+        if let Some(commit) = git::branch_tip(&context.repo, &pin)? {
+            git::delete_ref(&context.repo, &pin, &commit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names, for each path that collides, the task whose landing last changed it.

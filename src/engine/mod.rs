@@ -353,8 +353,11 @@ impl Engine {
     /// A run that is over has nothing lying about, also if we are killed right after saying so.
     fn tidy_up(&mut self) {
         self.control = None;
-        if let Err(e) = verify::remove_places(&self.context) {
-            self.ui.note(&format!("warning: {e:#}"));
+        let removed = verify::remove_places(&self.context);
+        for result in [removed, landing::drop_candidates(&self.context, &self.run.tasks)] {
+            if let Err(e) = result {
+                self.ui.note(&format!("warning: {e:#}"));
+            }
         }
     }
 

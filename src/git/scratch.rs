@@ -20,7 +20,7 @@ use crate::run::Oid;
 use crate::sys;
 
 /// The file in a scratch worktree's git directory that says what it is.
-const MARK: &str = "parallel-scratch";
+const MARK: &str = "git-parallel-scratch";
 
 /// How long a git is waited for that a dead supervisor left at work there.
 const PATIENCE: Duration = Duration::from_secs(10);

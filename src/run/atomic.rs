@@ -23,7 +23,7 @@ impl Run {
                 | TaskState::Rejected
                 | TaskState::Held
         );
-        bad && has_settled(task) && !self.will_retry(task)
+        bad && !task.working && !self.has_tries_left(task)
     }
 }
 

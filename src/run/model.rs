@@ -243,8 +243,12 @@ impl Run {
 
     /// Whether the run starts the task's agent again by itself.
     pub fn will_retry(&self, task: &Task) -> bool {
+        task.collected && self.has_tries_left(task)
+    }
+
+    /// Whether the task failed and is to be tried again.
+    pub(super) fn has_tries_left(&self, task: &Task) -> bool {
         matches!(task.state, TaskState::Failed | TaskState::TimedOut)
-            && task.collected
             && (1..=self.spec.retries).contains(&task.attempt)
             && task.stop.is_none()
             && self.stop.is_none()

@@ -273,7 +273,9 @@ impl Sandbox {
         for name in self.refs().keys().filter(|name| !before.refs.contains_key(*name)) {
             let pin = name.strip_prefix("refs/parallel/").and_then(|rest| rest.split_once('/'));
             let explained = match pin {
-                Some((id, rest)) => runs.iter().any(|(_, spec)| spec["id"] == id && explains(spec, rest)),
+                Some((id, rest)) => {
+                    runs.iter().any(|(dir, spec)| spec["id"] == id && explains(dir, spec, rest))
+                }
                 None => ours.contains(name),
             };
             assert!(explained, "I6: nobody knows what {name} is for");
@@ -370,7 +372,11 @@ pub fn journal(run: &Path) -> Vec<Value> {
 }
 
 /// Whether the rest of a pin's name is that of a task of the run and something that we keep.
-fn explains(spec: &Value, rest: &str) -> bool {
+fn explains(run: &Path, spec: &Value, rest: &str) -> bool {
+    if let Some(task) = rest.strip_suffix("/candidate") {
+        // What a check refused stays to be looked at.
+        return journal(run).iter().any(|event| event["event"] == "rejected" && event["task"] == task);
+    }
     let kinds =
         ["tip", "detached", "other-branch", "deleted", "overwritten", "leftovers", "attempt", "abandoned"];
     let tasks = spec["tasks"].as_array().expect("a list");
