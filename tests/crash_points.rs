@@ -31,10 +31,32 @@ fn library(dir: &Path) -> Option<PathBuf> {
     }
 }
 
+/// What is asked of the run that dies.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Flavour {
+    /// To land what it can.
+    Plain,
+    /// To check what lands first, two at a time.
+    Checked,
+    /// To check it, and to land all in one step.
+    Atomic,
+}
+
+impl Flavour {
+    const ALL: [Flavour; 3] = [Flavour::Plain, Flavour::Checked, Flavour::Atomic];
+
+    fn options(self, check: &str) -> Vec<&str> {
+        match self {
+            Flavour::Plain => vec!["-j2"],
+            Flavour::Checked => vec!["-j2", "--verify-jobs=2", "--verify", check],
+            Flavour::Atomic => vec!["-j2", "--verify-jobs=2", "--atomic", "--verify", check],
+        }
+    }
+}
+
 /// Three tasks: two commit, one leaves its work uncommitted; one of the two collides with nobody but has
-/// an ignored file that keeps its worktree. With `checked`, a hook of the user's looks at every tip that the
-/// target is to get, before it gets it.
-fn scene(checked: bool) -> (Sandbox, PathBuf) {
+/// an ignored file that keeps its worktree.
+fn scene() -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     sandbox.write(".gitignore", "*.log\n");
     sandbox.commit_all("Ignore logs");
@@ -45,43 +67,38 @@ fn scene(checked: bool) -> (Sandbox, PathBuf) {
             *) echo "$task" > "$task.txt"; commit;;
         esac"#,
     );
-    if checked {
-        sandbox.hook(
-            "reference-transaction",
-            r#"[ "$1" = prepared ] || exit 0
-               while read -r old new name; do
-                   [ "$name" = refs/heads/main ] || continue
-                   git cat-file -e "$new:.gitignore" && ! git grep -q '^<<<<<<< ' "$new" -- || exit 1
-                   echo "$new" >> "$IO/checked"
-               done"#,
-        );
-    }
     (sandbox, agent)
 }
 
-fn run(sandbox: &Sandbox, agent: &Path, library: &Path, kill_at: u64) -> Output {
+/// Logs every tree that it saw, and so passed.
+fn check(sandbox: &Sandbox) -> String {
+    let body = "test -e .gitignore; git rev-parse HEAD^{tree} >> $IO/checked; echo junk > junk";
+    sandbox.script(&sandbox.root.join("bin/check"), body).to_str().expect("UTF-8").to_owned()
+}
+
+fn run(sandbox: &Sandbox, agent: &Path, library: &Path, kill_at: u64, flavour: Flavour) -> Output {
     let mut command = sandbox.command(&sandbox.repo, env!("CARGO_BIN_EXE_git-parallel"));
-    command.args(sandbox.run_args(&["-j2", "plain", "left", "kept"], agent));
+    let check = check(sandbox);
+    let options = [&flavour.options(&check)[..], &["plain", "left", "kept"]].concat();
+    command.args(sandbox.run_args(&options, agent));
     command.env("LD_PRELOAD", library).env("KILL_AT", kill_at.to_string());
     command.env("KILL_COUNT", sandbox.io("count"));
     sandbox.start(command).wait()
 }
 
 /// Kills at one instant and looks at all that was promised.
-fn visit(library: &Path, kill_at: u64) {
-    // Every other instant with a check of each tip.
-    let checked = kill_at.is_multiple_of(2);
-    let (sandbox, agent) = scene(checked);
+fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
+    let (sandbox, agent) = scene();
     let before = sandbox.snapshot();
     let old = sandbox.oid("main");
-    let died = run(&sandbox, &agent, library, kill_at);
-    let at = format!("killed before call {kill_at}\n{}", died.all());
+    let died = run(&sandbox, &agent, library, kill_at, flavour);
+    let at = format!("{flavour:?}, killed before call {kill_at}\n{}", died.all());
     let status = sandbox.parallel(&["status", "--json"]);
     if status.code != 0 {
         // There was no run yet: nothing of it is there, and one can start.
         assert!(status.stderr.contains("no run"), "{at}{}", status.all());
         sandbox.check_users_things(&before);
-        run(&sandbox, &agent, library, 0).expect(0);
+        run(&sandbox, &agent, library, 0, flavour).expect(0);
         sandbox.check(&before);
         return;
     }
@@ -89,13 +106,18 @@ fn visit(library: &Path, kill_at: u64) {
     assert_eq!(first.code, 0, "{at}{}", first.all());
     sandbox.check(&before);
     sandbox.expect_states(&[("plain", "landed"), ("left", "landed"), ("kept", "landed")]);
-    if checked {
+    if flavour != Flavour::Plain {
         // I3: nothing got there that was not looked at.
         let looked_at = sandbox.read_io("checked");
         let range = format!("{old}..main");
-        for tip in sandbox.git(&["rev-list", "--first-parent", &range]).lines() {
-            assert!(looked_at.lines().any(|line| line == tip), "{tip} was not checked: {at}");
+        for tree in sandbox.git(&["log", "--first-parent", "--format=%T", &range]).lines() {
+            assert!(looked_at.lines().any(|line| line == tree), "{tree} was not checked: {at}");
         }
+    }
+    if flavour == Flavour::Atomic {
+        // I7: it moved once.
+        let tips = sandbox.git(&["reflog", "show", "--format=%H", "main"]);
+        assert_eq!(tips.lines().nth(1), Some(old.as_str()), "{at}");
     }
     let landed: Vec<_> =
         sandbox.git(&["log", "--format=%s", "--first-parent"]).lines().map(str::to_owned).collect();
@@ -113,34 +135,39 @@ fn visit(library: &Path, kill_at: u64) {
 }
 
 /// How many calls there are to be killed at.
-fn count(library: &Path) -> u64 {
-    // Without the hook this process makes more calls of its own: refs are written in it.
-    let (sandbox, agent) = scene(false);
-    run(&sandbox, &agent, library, 0).expect(0);
+fn count(library: &Path, flavour: Flavour) -> u64 {
+    let (sandbox, agent) = scene();
+    run(&sandbox, &agent, library, 0, flavour).expect(0);
     sandbox.read_io("count").trim().parse().expect("a number")
 }
 
 fn visit_every(step: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let Some(library) = library(dir.path()) else { return };
-    let last = count(&library);
-    assert!(last > 100, "the library counts too little: {last}");
-    let next = std::sync::Mutex::new((1..=last).step_by(step));
+    let mut instants = Vec::new();
+    for (n, flavour) in Flavour::ALL.into_iter().enumerate() {
+        let last = count(&library, flavour);
+        assert!(last > 100, "the library counts too little: {last}");
+        instants.extend((1..=last).skip(n * step / 3).step_by(step).map(|kill_at| (kill_at, flavour)));
+        println!("{flavour:?}: {last} calls");
+    }
+    let count = instants.len();
+    let next = std::sync::Mutex::new(instants.into_iter());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some(kill_at) = { next.lock().expect("no panic").next() } {
-                    visit(&library, kill_at);
+                while let Some((kill_at, flavour)) = { next.lock().expect("no panic").next() } {
+                    visit(&library, kill_at, flavour);
                 }
             });
         }
     });
-    println!("killed at {} of {last} calls", (1..=last).step_by(step).count());
+    println!("killed at {count} of them");
 }
 
 #[test]
 fn killed_at_some_calls() {
-    visit_every(23);
+    visit_every(53);
 }
 
 #[test]
