@@ -26,6 +26,33 @@ pub const AGENT_ARGUMENTS: Section = Section {
     ],
 };
 
+/// Of `run`: the check of what would land.
+pub const VERIFICATION: Section = Section {
+    title: "VERIFICATION",
+    intro: "With --verify, what would land is checked first, merged with the target as it will be: by \
+            'sh -c CMD' in a clean checkout of exactly that commit, beside the tasks' worktrees, never in \
+            yours or an agent's. Ignored files stay there from one check to the next, so that build caches \
+            are warm; nothing that a check writes is landed. The check has an agent's environment; its \
+            GIT_PARALLEL_SLOT counts on from --jobs. With several checks at once, the first finished task \
+            is checked on the target, the second on top of the first, and so on; they land in this order, \
+            and when one fails, those on top of it are made and checked again without it. A tree that \
+            passed the same command before, in any run, is not checked again. What the exit code means, as \
+            with git bisect run:",
+    entries: &[
+        ("0", "It passed: this very commit is landed."),
+        (
+            "1 to 124, 128 and above 192",
+            "It failed: the task is rejected, and the next one goes on. Its log is kept, the end of it shown.",
+        ),
+        ("125", "It can't tell: the task is held for you; 'git parallel land TASK' checks it again."),
+        (
+            "126, 127, 129 to 192, a signal",
+            "It could not be run or was killed, which says nothing of the work: the task is held for you. So \
+             does a failure on a full disk.",
+        ),
+    ],
+};
+
 /// What exit codes mean.
 pub const EXIT_STATUS: Section = Section {
     title: "EXIT STATUS",
@@ -56,6 +83,16 @@ pub const CONFIGURATION: Section = Section {
         ),
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
+        (
+            "parallel.verify",
+            "Shell command that what would land must pass; --verify '' leaves it out for once. Default: none.",
+        ),
+        (
+            "parallel.verifyJobs",
+            "Checks at once, 1 to 1000, each on top of the one before. Default: half the jobs, at least 1.",
+        ),
+        ("parallel.verifyTimeout", "A check that runs longer has failed. Default: never."),
+        ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
             "parallel.worktreeDir",
@@ -75,7 +112,8 @@ pub const CONFIGURATION: Section = Section {
 pub const ENVIRONMENT: Section = Section {
     title: "ENVIRONMENT",
     intro: "An agent has the environment that the run was started with, less what ties git to one \
-            repository (GIT_DIR and the like), and these. So has the command that resolve runs.",
+            repository (GIT_DIR and the like), and these. So has the command that resolve runs, and the \
+            check (see VERIFICATION).",
     entries: &[
         ("GIT_PARALLEL_RUN", "The run's id."),
         ("GIT_PARALLEL_TASK", "The task's name."),
@@ -104,6 +142,8 @@ pub const FILES: Section = Section {
         ("parallel/runs/RUN/run.json", "What was asked."),
         ("parallel/runs/RUN/journal.jsonl", "What happened, one event a line."),
         ("parallel/runs/RUN/tasks/TASK/output.log", "The agent's output."),
+        ("parallel/runs/RUN/verify/COMMIT/output.log", "What the check of that commit wrote."),
+        ("parallel/passed", "Which trees passed which check."),
         ("parallel/lock", "Held while a run goes on; it tells which."),
         ("refs/parallel/RUN/", "Keeps the commits of the run's tasks reachable."),
         ("../REPO.worktrees/TASK", "The task's worktree."),
