@@ -7,7 +7,7 @@ use super::print;
 use crate::cli::DoctorArgs;
 use crate::engine::preflight::{self, Ask, OnExisting};
 use crate::error::exit;
-use crate::run::Leftovers;
+use crate::run::{Leftovers, Strategy};
 use crate::store::Lock;
 
 /// Checks whether a run could start here.
@@ -39,6 +39,7 @@ fn nothing(place: &Place) -> Ask {
         prefix: String::new(),
         existing: OnExisting::Fail,
         allow_dirty: false,
+        strategy: Strategy::Merge,
         no_ff: false,
         land: true,
         keep: false,

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
 use super::{narrate, print};
-use crate::cli::{Existing, LeftoversArg, RunArgs};
+use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
-use crate::run::{Leftovers, Run, RunId, RunSpec};
+use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
 
@@ -101,6 +101,10 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         Some(LeftoversArg::Refuse) => Leftovers::Refuse,
         None => configured.leftovers,
     };
+    let strategy = args.strategy.map_or(configured.strategy, Strategy::from);
+    if args.no_ff && strategy != Strategy::Merge {
+        return Err(no_ff_misplaced(strategy));
+    }
     let timeout = args.timeout.or(configured.timeout);
     Ok(Ask {
         tasks: plan::parse_requests(&args.tasks),
@@ -117,6 +121,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
             Existing::Overwrite => OnExisting::Overwrite,
         },
         allow_dirty: args.allow_dirty,
+        strategy,
         no_ff: args.no_ff,
         land: !args.no_land,
         keep: args.keep,
@@ -126,6 +131,14 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     })
 }
 
+fn no_ff_misplaced(strategy: Strategy) -> anyhow::Error {
+    let message = format!("--no-ff asks for merge commits, and the strategy is {}", strategy.name());
+    Failure::new(exit::USAGE, message)
+        .safe("Nothing was created or changed.")
+        .hint("leave --no-ff out, or say --strategy merge (see also: git config parallel.strategy)")
+        .into()
+}
+
 fn read_prompt(file: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| {
         Failure::new(exit::REFUSED, format!("cannot read the prompt {}", file.display()))
@@ -133,10 +146,22 @@ fn read_prompt(file: &std::path::Path) -> Result<String> {
     })
 }
 
+impl From<StrategyArg> for Strategy {
+    fn from(value: StrategyArg) -> Strategy {
+        match value {
+            StrategyArg::Merge => Strategy::Merge,
+            StrategyArg::FfOnly => Strategy::FfOnly,
+            StrategyArg::Squash => Strategy::Squash,
+            StrategyArg::Rebase => Strategy::Rebase,
+        }
+    }
+}
+
 /// What `git config` says.
 struct Configured {
     jobs: u32,
     prefix: String,
+    strategy: Strategy,
     leftovers: Leftovers,
     timeout: Option<std::time::Duration>,
     retries: u32,
@@ -154,6 +179,14 @@ impl Configured {
                 .ok_or_else(|| bad("parallel.jobs", &jobs.to_string(), "it must be 1 to 1000"))?,
         };
         let text = |key| config.string(key).map(|value| value.to_string());
+        let strategy = match text("parallel.strategy") {
+            None => Strategy::default(),
+            Some(name) => {
+                let known = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name);
+                let names = "it must be merge, ff-only, squash or rebase";
+                known.ok_or_else(|| bad("parallel.strategy", &name, names))?
+            }
+        };
         let leftovers = match text("parallel.leftovers").as_deref() {
             None | Some("commit") => Leftovers::Commit,
             Some("refuse") => Leftovers::Refuse,
@@ -173,7 +206,7 @@ impl Configured {
                 .ok_or_else(|| bad("parallel.retries", &n.to_string(), "it must be 0 to 100"))?,
         };
         let prefix = text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned());
-        Ok(Configured { jobs, prefix, leftovers, timeout, retries })
+        Ok(Configured { jobs, prefix, strategy, leftovers, timeout, retries })
     }
 }
 

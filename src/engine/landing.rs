@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
 use super::trouble::words;
-use crate::git::{self, Expect, Merged, Published};
-use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text, name_some};
+use super::{Context, landed};
+use crate::git::{self, Expect, Merged, Published, Wish};
+use crate::run::{Conflict, Event, Landing, Oid, Task, Text, name_some};
 
 /// Makes a candidate of the task's work on the target's present tip.
 pub(super) fn merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Event {
@@ -24,15 +24,23 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
         return Ok(held(task, format!("branch '{}' is gone", spec.target)));
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
-    let message = git::merge_message(&task.spec.branch, &spec.target);
-    let (commit, how) = match git::merge(repo, &onto, &tip, spec.no_ff, &message)? {
+    let wish = Wish {
+        onto: &onto,
+        tip: &tip,
+        strategy: spec.strategy,
+        no_ff: spec.no_ff,
+        landed: &landed::before(context, &onto, &tip, landed)?,
+        branch: &task.spec.branch,
+        target: &spec.target,
+    };
+    let (commit, how) = match git::candidate(repo, &wish)? {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
-        Merged::FastForward => (tip.clone(), How::FastForward),
-        Merged::Commit(commit) => (commit, How::Merge),
+        Merged::Candidate(commit, how) => (commit, how),
         Merged::Conflicts(paths) => {
             let conflicts = attribute(context, &paths, landed);
             return Ok(Event::Conflicted { task: name, onto, conflicts });
         }
+        Merged::RebaseFirst(why) => return Ok(held(task, format!("{why}; {}", to_rebase(context, task)))),
         Merged::Refused(why) => return Ok(held(task, why)),
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
@@ -42,6 +50,13 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
     let went_back = onto != *known && !git::is_ancestor(repo, known, &onto)?;
     let went_back_from = went_back.then(|| known.clone());
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
+}
+
+/// What brings the branch on top of the target, for a person.
+fn to_rebase(context: &Context, task: &Task) -> String {
+    let quoted = |text: &Text| crate::ui::quote(text);
+    let (path, target) = (quoted(&task.spec.worktree), quoted(&context.spec.target));
+    format!("first: git -C {path} rebase {target}")
 }
 
 /// Among the task's other pins: a ref of the run's own could collide with a task's name.
@@ -84,6 +99,10 @@ fn try_publish(context: &Context, task: &Task) -> Result<Event> {
     } else {
         let since = std::time::SystemTime::from(context.spec.started_at);
         git::make_durable(repo, &landing.commit, &landing.onto, since)?;
+        if landing.how.leaves_commits() {
+            // The pin holds them, and nothing else will once the branch is gone.
+            git::make_durable(repo, &landing.tip, &landing.onto, since)?;
+        }
         let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
         git::publish(repo, &target, &landing.onto, &landing.commit, &message)?
     };

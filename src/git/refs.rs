@@ -1,6 +1,7 @@
 //! Refs and history: read with gix. Refs of our own are written in this process (see [`super::ref_edit`])
 //! where that comes out as `git update-ref` would do it; everything else is left to git.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -178,14 +179,28 @@ pub fn merge_bases(repo: &Repository, one: &Oid, other: &Oid) -> Result<Vec<Oid>
 /// # Errors
 /// If the history can't be read.
 pub fn count_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<u32> {
+    let mut count = 0;
+    walk(repo, tip, onto, |_| count += 1)?;
+    Ok(count)
+}
+
+/// The commits that `tip` has and `onto` has not.
+///
+/// # Errors
+/// If the history can't be read.
+pub fn new_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<HashSet<Oid>> {
+    let mut ids = Vec::new();
+    walk(repo, tip, onto, |id| ids.push(id))?;
+    ids.into_iter().map(oid).collect()
+}
+
+fn walk(repo: &Repository, tip: &Oid, onto: &Oid, mut see: impl FnMut(gix::ObjectId)) -> Result<()> {
     let gix = repo.gix();
     let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden([Repository::gix_id(onto)?]);
-    let mut count = 0;
     for commit in walk.all().map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))? {
-        commit.map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))?;
-        count += 1;
+        see(commit.map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))?.id);
     }
-    Ok(count)
+    Ok(())
 }
 
 /// Whether going back from `tip` by first parents alone leads to `onto`, one of its ancestors.

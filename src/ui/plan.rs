@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{Leftovers, RunSpec, TaskSpec, Text};
+use crate::run::{Leftovers, RunSpec, Strategy, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
@@ -105,10 +105,17 @@ fn land(spec: &RunSpec, tasks: &[&TaskSpec]) -> String {
     }
     let names: Vec<String> = tasks.iter().map(|t| words::name(&t.branch)).collect();
     let when = if tasks.len() == 1 { "when it finishes" } else { "as they finish" };
-    let how = match (spec.no_ff, tasks.len()) {
-        (false, _) => "",
-        (true, 1) => ", with a merge commit",
-        (true, _) => ", each with a merge commit",
+    let how = match spec.strategy {
+        Strategy::Merge if !spec.no_ff => "",
+        Strategy::Merge => "with a merge commit",
+        Strategy::FfOnly => "by fast-forward or not at all",
+        Strategy::Squash => "as one commit",
+        Strategy::Rebase => "rebased",
+    };
+    let how = match (how, tasks.len()) {
+        ("", _) => String::new(),
+        (how, 1) => format!(", {how}"),
+        (how, _) => format!(", each {how}"),
     };
     format!("land {} on {} {when}{how}", words::listed(&names, MOST), words::name(&spec.target))
 }
@@ -138,6 +145,16 @@ mod tests {
         spec.timeout_ms = Some(1_800_000);
         spec.no_ff = true;
         assert_snapshot!(told(&spec, 1));
+    }
+
+    #[test]
+    fn every_strategy() {
+        let told_of = |strategy, names: &[&str]| {
+            let spec = RunSpec { strategy, ..spec(names) };
+            told(&spec, 0).lines().last().unwrap_or_default().to_owned()
+        };
+        let all: Vec<String> = Strategy::ALL.map(|s| told_of(s, &["auth", "docs"])).to_vec();
+        assert_snapshot!(format!("{}\n{}", all.join("\n"), told_of(Strategy::Squash, &["auth"])));
     }
 
     #[test]
