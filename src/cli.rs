@@ -284,8 +284,8 @@ pub struct RetryArgs {
 ///
 /// Merges the target into the task's branch, in the task's worktree, and opens your shell, the merge tool or
 /// a command there. Your checkout and the target are not touched. A merge that is resolved when the shell or
-/// the command ends is committed, if you did not do so yourself. Afterwards, 'git parallel land TASK' lands
-/// it.
+/// the command ends is committed, if you did not do so yourself. In a run that lands by rebase, the branch is
+/// rebased onto the target there, commit by commit. Afterwards, 'git parallel land TASK' lands it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -59,29 +59,29 @@ fn scene(checked: bool) -> (Sandbox, PathBuf) {
     (sandbox, agent)
 }
 
-fn run(sandbox: &Sandbox, agent: &Path, library: &Path, kill_at: u64) -> Output {
+fn run(sandbox: &Sandbox, agent: &Path, library: &Path, strategy: &str, kill_at: u64) -> Output {
     let mut command = sandbox.command(&sandbox.repo, env!("CARGO_BIN_EXE_git-parallel"));
-    command.args(sandbox.run_args(&["-j2", "plain", "left", "kept"], agent));
+    command.args(sandbox.run_args(&["-j2", "--strategy", strategy, "plain", "left", "kept"], agent));
     command.env("LD_PRELOAD", library).env("KILL_AT", kill_at.to_string());
     command.env("KILL_COUNT", sandbox.io("count"));
     sandbox.start(command).wait()
 }
 
 /// Kills at one instant and looks at all that was promised.
-fn visit(library: &Path, kill_at: u64) {
+fn visit(library: &Path, strategy: &str, kill_at: u64) {
     // Every other instant with a check of each tip.
     let checked = kill_at.is_multiple_of(2);
     let (sandbox, agent) = scene(checked);
     let before = sandbox.snapshot();
     let old = sandbox.oid("main");
-    let died = run(&sandbox, &agent, library, kill_at);
-    let at = format!("killed before call {kill_at}\n{}", died.all());
+    let died = run(&sandbox, &agent, library, strategy, kill_at);
+    let at = format!("{strategy}: killed before call {kill_at}\n{}", died.all());
     let status = sandbox.parallel(&["status", "--json"]);
     if status.code != 0 {
         // There was no run yet: nothing of it is there, and one can start.
         assert!(status.stderr.contains("no run"), "{at}{}", status.all());
         sandbox.check_users_things(&before);
-        run(&sandbox, &agent, library, 0).expect(0);
+        run(&sandbox, &agent, library, strategy, 0).expect(0);
         sandbox.check(&before);
         return;
     }
@@ -113,38 +113,50 @@ fn visit(library: &Path, kill_at: u64) {
 }
 
 /// How many calls there are to be killed at.
-fn count(library: &Path) -> u64 {
+fn count(library: &Path, strategy: &str) -> u64 {
     // Without the hook this process makes more calls of its own: refs are written in it.
     let (sandbox, agent) = scene(false);
-    run(&sandbox, &agent, library, 0).expect(0);
+    run(&sandbox, &agent, library, strategy, 0).expect(0);
     sandbox.read_io("count").trim().parse().expect("a number")
 }
 
-fn visit_every(step: usize) {
+fn visit_every(step: usize, strategy: &str) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let Some(library) = library(dir.path()) else { return };
-    let last = count(&library);
+    let last = count(&library, strategy);
     assert!(last > 100, "the library counts too little: {last}");
     let next = std::sync::Mutex::new((1..=last).step_by(step));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(kill_at) = { next.lock().expect("no panic").next() } {
-                    visit(&library, kill_at);
+                    visit(&library, strategy, kill_at);
                 }
             });
         }
     });
-    println!("killed at {} of {last} calls", (1..=last).step_by(step).count());
+    println!("{strategy}: killed at {} of {last} calls", (1..=last).step_by(step).count());
 }
 
 #[test]
 fn killed_at_some_calls() {
-    visit_every(23);
+    visit_every(23, "merge");
+}
+
+#[test]
+fn killed_at_some_calls_of_a_squash() {
+    visit_every(41, "squash");
+}
+
+#[test]
+fn killed_at_some_calls_of_a_rebase() {
+    visit_every(43, "rebase");
 }
 
 #[test]
 #[ignore = "long: visits every call"]
 fn killed_at_every_call() {
-    visit_every(1);
+    for strategy in ["merge", "squash", "rebase"] {
+        visit_every(1, strategy);
+    }
 }

@@ -41,7 +41,7 @@ pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
 pub use guard::SharedGuard;
-pub use here::{MergeHere, conclude_merge, merge_here};
+pub use here::{MergeHere, conclude_merge, continue_rebase, merge_here, rebase_here};
 pub use identity::check_identity;
 pub use merge::{changed_paths, diff_stat};
 pub use publish::{Published, publish};
