@@ -154,7 +154,7 @@ fn a_branch_lands_again_and_brings_only_what_is_new() {
         assert_eq!(sandbox.oid("main"), old, "{strategy}: not twice");
 
         let on = r#"sed -i "s/^five, then/five at last/" src/db.rs; commit "Go on""#;
-        run(&sandbox, strategy, &reuse, on, 0);
+        run(&sandbox, strategy, &reuse, on, 0).tells(&[&format!("({strategy}, 1 commit, 1 file +1 -1)")]);
         sandbox.expect_states(&[("first", "landed")]);
         assert_eq!(subjects(&sandbox, &format!("{old}..main")), ["Go on"], "{strategy}");
         assert!(sandbox.read("src/db.rs").contains("five at last six\n"), "{}", sandbox.read("src/db.rs"));

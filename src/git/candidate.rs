@@ -155,6 +155,12 @@ fn as_if_merged(repo: &Repository, wish: &Wish<'_>) -> Result<Oid> {
     parse_oid(&git.args(["-F", "-"]).stdin("What landed before\n").ok()?)
 }
 
+/// The encoding that commits are made in (`i18n.commitEncoding`), as an option for `git rev-list`.
+pub(super) fn encoding_option(repo: &Repository) -> String {
+    let encoding = repo.config().and_then(|config| config.string("i18n.commitencoding"));
+    format!("--encoding={}", encoding.unwrap_or_else(|| "UTF-8".into()))
+}
+
 /// The message of a merge commit, in the words of `git merge`. The target is always named: git leaves it
 /// out for `main` and `master`, but here several branches may land in one go.
 fn merge_message(branch: &Text, target: &Text) -> String {

@@ -277,8 +277,18 @@ fn odd_encodings_and_dates_are_kept() {
     let tree = f.sandbox.commit_aside(&base, "echo r >r");
     let tree = format!("{tree}^{{tree}}");
     let odd = f.sandbox.git(&[&args[..], &[latin.to_str().unwrap(), &tree]].concat());
-    let last = made(f.by(Strategy::Rebase, &f.left, &odd.try_into().unwrap()), How::Rebase);
+    let tip = odd.try_into().unwrap();
+    let last = made(f.by(Strategy::Rebase, &f.left, &tip), How::Rebase);
     assert_eq!(f.show("%s|%e|%at", &last), "Größe||1700000000");
     let squashed = made(f.by(Strategy::Squash, &f.left, &last), How::Squash);
     assert_eq!(f.show("%s", &squashed), "Größe");
+    // And where commits are made in another encoding, these are too.
+    f.sandbox.git(&["config", "i18n.commitEncoding", "ISO-8859-1"]);
+    f.sandbox.git(&["config", "i18n.logOutputEncoding", "UTF-8"]);
+    let f = Fork { repo: f.sandbox.repository(), ..f };
+    for (strategy, how) in [(Strategy::Squash, How::Squash), (Strategy::Rebase, How::Rebase)] {
+        let commit = made(f.by(strategy, &f.left, &tip), how);
+        assert_eq!(f.show("%s|%e", &commit), "Größe|ISO-8859-1");
+        assert!(f.show("%B", &commit).contains("ohne Ende"));
+    }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::Repository;
-use super::candidate::{Wish, commit};
+use super::candidate::{Wish, commit, encoding_option};
 use super::merge::{pick, tree_of};
 use super::refs::parse_oid;
 use super::repository::git_version;
@@ -72,10 +72,8 @@ fn told(made: &Made) -> String {
 
 /// What `git rebase` would pick, oldest first.
 fn commits(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<Vec<Made>> {
-    let encoding = repo.config().and_then(|config| config.string("i18n.commitencoding"));
-    let encoding = encoding.map_or_else(|| "UTF-8".to_owned(), |encoding| encoding.to_string());
     let git = repo.git().args(["rev-list", "--reverse", "--topo-order", "--no-merges", "--no-commit-header"]);
-    let git = git.args(["--cherry-pick", "--right-only", "--date=raw"]).arg(format!("--encoding={encoding}"));
+    let git = git.args(["--cherry-pick", "--right-only", "--date=raw"]).arg(encoding_option(repo));
     let git = git.arg("--format=%H%x00%P%x00%an%x00%ae%x00%ad%x00%B%x00");
     let output = git.arg(format!("{onto}...{tip}")).ok()?;
     let fields: Vec<&[u8]> = output.split(|&byte| byte == 0).collect();

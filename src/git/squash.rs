@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::Repository;
-use super::candidate::Wish;
+use super::candidate::{Wish, encoding_option};
 use crate::run::{Oid, Text};
 
 /// Message and author of the one commit.
@@ -75,7 +75,8 @@ pub(super) fn read(repo: &Repository, onto: &Oid, wish: &Wish<'_>) -> Result<Squ
     };
     message.extend_from_slice(b"\n\nSquashed commit of the following:\n\n");
     // What `git merge --squash` prepares, by the plumbing that no log.* setting changes.
-    let list = repo.git().args(["rev-list", "--pretty=medium", "--date=default"]).arg(&range).ok()?;
+    let list = repo.git().args(["rev-list", "--pretty=medium", "--date=default", &encoding_option(repo)]);
+    let list = list.arg(&range).ok()?;
     message.extend_from_slice(list.trim_ascii_end());
     message.push(b'\n');
     if !co_authors.is_empty() {
@@ -99,7 +100,14 @@ pub(super) fn read(repo: &Repository, onto: &Oid, wish: &Wish<'_>) -> Result<Squ
 /// The commits of a range, oldest first.
 fn commits(repo: &Repository, range: &str) -> Result<Vec<Made>> {
     let format = "--format=%an%x00%ae%x00%(trailers:key=Co-authored-by,valueonly,unfold)%x00%s%x00";
-    let git = repo.git().args(["rev-list", "--reverse", "--no-commit-header", format, range]);
+    let git = repo.git().args([
+        "rev-list",
+        "--reverse",
+        "--no-commit-header",
+        &encoding_option(repo),
+        format,
+        range,
+    ]);
     let output = git.ok()?;
     let fields: Vec<&[u8]> = output.split(|&byte| byte == 0).collect();
     // The last of the pieces is what stands behind the last commit.
