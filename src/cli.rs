@@ -7,6 +7,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+mod strategy;
+
+pub use strategy::StrategyArg;
+
 use crate::plan::parse_duration;
 
 /// Run agents at once, each on its own branch and worktree, and land what they finish.
@@ -103,7 +107,10 @@ pub struct RunArgs {
     /// What to do when a branch or worktree is there already
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     pub existing: Existing,
-    /// Land by a merge commit even where a fast-forward is possible
+    /// How finished work lands [default: merge, parallel.strategy]
+    #[arg(long, value_name = "HOW")]
+    pub strategy: Option<StrategyArg>,
+    /// With the strategy 'merge': make a merge commit even where a fast-forward is possible
     #[arg(long)]
     pub no_ff: bool,
     /// Leave finished branches for 'git parallel land'
@@ -295,8 +302,8 @@ pub struct RetryArgs {
 ///
 /// Merges the target into the task's branch, in the task's worktree, and opens your shell, the merge tool or
 /// a command there. Your checkout and the target are not touched. A merge that is resolved when the shell or
-/// the command ends is committed, if you did not do so yourself. Afterwards, 'git parallel land TASK' lands
-/// it.
+/// the command ends is committed, if you did not do so yourself. In a run that lands by rebase, the branch is
+/// rebased onto the target there, commit by commit. Afterwards, 'git parallel land TASK' lands it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -36,6 +36,10 @@ fn library(dir: &Path) -> Option<PathBuf> {
 enum Flavour {
     /// To land what it can.
     Plain,
+    /// To land each as one commit.
+    Squash,
+    /// To land them commit by commit.
+    Rebase,
     /// To check what lands first, two at a time.
     Checked,
     /// To check it, and to land all in one step.
@@ -43,11 +47,14 @@ enum Flavour {
 }
 
 impl Flavour {
-    const ALL: [Flavour; 3] = [Flavour::Plain, Flavour::Checked, Flavour::Atomic];
+    const ALL: [Flavour; 5] =
+        [Flavour::Plain, Flavour::Squash, Flavour::Rebase, Flavour::Checked, Flavour::Atomic];
 
     fn options(self, check: &str) -> Vec<&str> {
         match self {
             Flavour::Plain => vec!["-j2"],
+            Flavour::Squash => vec!["-j2", "--strategy=squash"],
+            Flavour::Rebase => vec!["-j2", "--strategy=rebase"],
             Flavour::Checked => vec!["-j2", "--verify-jobs=2", "--verify", check],
             Flavour::Atomic => vec!["-j2", "--verify-jobs=2", "--atomic", "--verify", check],
         }
@@ -106,7 +113,7 @@ fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
     assert_eq!(first.code, 0, "{at}{}", first.all());
     sandbox.check(&before);
     sandbox.expect_states(&[("plain", "landed"), ("left", "landed"), ("kept", "landed")]);
-    if flavour != Flavour::Plain {
+    if matches!(flavour, Flavour::Checked | Flavour::Atomic) {
         // I3: nothing got there that was not looked at.
         let looked_at = sandbox.read_io("checked");
         let range = format!("{old}..main");
@@ -148,7 +155,9 @@ fn visit_every(step: usize) {
     for (n, flavour) in Flavour::ALL.into_iter().enumerate() {
         let last = count(&library, flavour);
         assert!(last > 100, "the library counts too little: {last}");
-        instants.extend((1..=last).skip(n * step / 3).step_by(step).map(|kill_at| (kill_at, flavour)));
+        instants.extend(
+            (1..=last).skip(n * step / Flavour::ALL.len()).step_by(step).map(|kill_at| (kill_at, flavour)),
+        );
         println!("{flavour:?}: {last} calls");
     }
     let count = instants.len();
@@ -167,7 +176,7 @@ fn visit_every(step: usize) {
 
 #[test]
 fn killed_at_some_calls() {
-    visit_every(53);
+    visit_every(67);
 }
 
 #[test]

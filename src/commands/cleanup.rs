@@ -9,7 +9,7 @@ use crate::cli::CleanupArgs;
 use crate::engine::{self, Context};
 use crate::error::exit;
 use crate::git;
-use crate::run::{CleanUp, Event, Record, Run, RunId, Task, TaskName};
+use crate::run::{CleanUp, Event, Landing, Oid, Record, Run, RunId, Task, TaskName, Text, name_some};
 use crate::store::{self, Holder, Journal, Loaded};
 use crate::ui;
 
@@ -96,6 +96,23 @@ fn is_abandoned(pin: &[u8]) -> bool {
     pin.starts_with(engine::ABANDONED.as_bytes())
 }
 
+/// The task whose tip this is, if its changes landed as other commits.
+fn landed_otherwise<'a>(run: &'a Run, commit: &Oid) -> Option<&'a Task> {
+    let is_it = |landing: &Landing| landing.how.leaves_commits() && landing.tip == *commit;
+    run.tasks.iter().find(|task| task.landed().is_some_and(is_it))
+}
+
+/// The record is all that keeps what agents committed themselves, so it is for the user to let that go.
+fn keeps_commits(run: &Run, tasks: &[Text]) -> String {
+    let (id, tasks) = (&run.spec.id, ui::one_line(&name_some(tasks)));
+    let how = run.spec.strategy.name();
+    format!(
+        "kept the record of run {id}: it alone has the commits that landed by {how}: {tasks}\n  \
+         to let them go, and then the record: \
+         git for-each-ref --format='delete %(refname)' refs/parallel/{id}/ | git update-ref --stdin\n"
+    )
+}
+
 /// A run of which nothing is left, and whose commits are all on branches, needs no record and no pins.
 fn remove_record(context: &Context, run: &Run, dry_run: bool) -> Result<()> {
     let id = &run.spec.id;
@@ -108,16 +125,24 @@ fn remove_record(context: &Context, run: &Run, dry_run: bool) -> Result<()> {
     let mut branches = git::list(&context.repo, "refs/heads/")?;
     // Most of it is on the target, so that is asked first.
     branches.sort_by_key(|(name, _)| *name != run.spec.target_ref());
+    let mut by_record = Vec::new();
     for (pin, commit) in &pins {
         let abandoned = pin.as_bstr().rsplit(|&b| b == b'/').next().is_some_and(is_abandoned);
         let mut held = abandoned;
         for (_, tip) in &branches {
             held = held || git::is_ancestor(&context.repo, commit, tip)?;
         }
-        if !held {
-            let pin = ui::name(pin.as_bstr());
-            return print(&format!("kept the record of run {id}: only {pin} holds {}\n", commit.short()));
+        match landed_otherwise(run, commit) {
+            _ if held => {}
+            Some(task) => by_record.push(Text::from(task.name().0.as_str())),
+            None => {
+                let pin = ui::name(pin.as_bstr());
+                return print(&format!("kept the record of run {id}: only {pin} holds {}\n", commit.short()));
+            }
         }
+    }
+    if !by_record.is_empty() {
+        return print(&keeps_commits(run, &by_record));
     }
     if dry_run {
         return print(&format!("would remove the record of run {id}\n"));

@@ -7,7 +7,7 @@ use super::print;
 use crate::cli::DoctorArgs;
 use crate::engine::preflight::{self, Ask, OnExisting};
 use crate::error::exit;
-use crate::run::Leftovers;
+use crate::run::{Leftovers, Strategy};
 use crate::store::Lock;
 
 /// Checks whether a run could start here.
@@ -29,6 +29,8 @@ pub fn doctor(_args: &DoctorArgs) -> Result<u8> {
 
 /// A run without tasks.
 fn nothing(place: &Place) -> Ask {
+    let strategy = place.config.string("parallel.strategy").map(|name| name.to_string());
+    let configured = Strategy::ALL.into_iter().find(|known| strategy.as_deref() == Some(known.name()));
     Ask {
         tasks: Ok(Vec::new()),
         agent: Vec::new(),
@@ -39,6 +41,7 @@ fn nothing(place: &Place) -> Ask {
         prefix: String::new(),
         existing: OnExisting::Fail,
         allow_dirty: false,
+        strategy: configured.unwrap_or_default(),
         no_ff: false,
         land: true,
         keep: false,

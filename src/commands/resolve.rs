@@ -10,7 +10,7 @@ use crate::cli::ResolveArgs;
 use crate::engine::Context;
 use crate::error::{Failure, exit};
 use crate::git::{self, MergeHere, NewBranch};
-use crate::run::{Run, Task, TaskState, Text};
+use crate::run::{Run, RunSpec, Strategy, Task, TaskState, Text};
 use crate::ui;
 
 /// Puts the conflict into the task's own worktree and lets somebody settle it there.
@@ -24,13 +24,38 @@ pub fn resolve(args: &ResolveArgs) -> Result<u8> {
     let path = task.spec.worktree.to_path_buf();
     ensure_worktree(&place, &task, &path)?;
     let context = Context::new(place.repo, run.spec.clone(), loaded.dir, Vec::new());
-    if !begin_merge(&context, &task, &path)? {
-        narrate(&format!("{name} merges cleanly with {} by now.\n", run.spec.target));
+    if !begin(&context, &task, &path)? {
+        narrate(&format!("{name} {} by now.\n", clean_words(&run.spec)));
         return settled(&task);
     }
-    narrate(&format!("The merge of {} is in {}; resolve it there.\n", run.spec.target, path.display()));
-    let finished = open_resolver(args, &context, &task, &path)?;
-    conclude(&task, &path, finished)
+    let what = if is_rebase(&path)? { "rebase onto" } else { "merge of" };
+    narrate(&format!("The {what} {} is in {}; resolve it there.\n", run.spec.target, path.display()));
+    loop {
+        let paths = open_paths(&task, &path)?;
+        let finished = open_resolver(args, &context, &task, &path, &paths)?;
+        if conclude(&task, &path, &paths, finished)? == MergeHere::Clean {
+            return settled(&task);
+        }
+        narrate("That commit is done; the next one has a conflict too.\n");
+    }
+}
+
+fn clean_words(spec: &RunSpec) -> String {
+    match spec.strategy {
+        Strategy::Rebase => format!("is rebased cleanly onto {}", spec.target),
+        _ => format!("merges cleanly with {}", spec.target),
+    }
+}
+
+fn is_rebase(path: &Path) -> Result<bool> {
+    Ok(git::operation_in_progress(&git::admin_dir(path)?) == Some("a rebase"))
+}
+
+/// What has to be settled: what git says in the worktree, or what was found when it should have landed.
+fn open_paths(task: &Task, path: &Path) -> Result<Vec<Text>> {
+    let unmerged = git::changes(path)?.unmerged;
+    let known = task.conflicts.iter().map(|conflict| conflict.path.clone());
+    Ok(if unmerged.is_empty() { known.collect() } else { unmerged })
 }
 
 fn check_state(run: &Run, task: &Task) -> Result<()> {
@@ -66,11 +91,14 @@ fn ensure_worktree(place: &Place, task: &Task, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Starts the merge unless one is under way; `false` if there is nothing to resolve in it.
-fn begin_merge(context: &Context, task: &Task, path: &Path) -> Result<bool> {
+/// Starts the merge, or the rebase of a run that lands so, unless it is under way; `false` if there is
+/// nothing to resolve in it.
+fn begin(context: &Context, task: &Task, path: &Path) -> Result<bool> {
     let admin = git::admin_dir(path)?;
+    let rebases = context.spec.strategy == Strategy::Rebase;
     match git::operation_in_progress(&admin) {
         Some("a merge") => return Ok(true),
+        Some("a rebase") if rebases => return Ok(true),
         Some(other) => {
             let message = format!("{other} is in progress in {}", path.display());
             return Err(Failure::new(exit::REFUSED, message)
@@ -88,16 +116,24 @@ fn begin_merge(context: &Context, task: &Task, path: &Path) -> Result<bool> {
             .hint(format!("commit or stash them there first, then: git parallel resolve {}", task.name()))
             .into());
     }
-    Ok(match git::merge_here(path, &context.spec.target)? {
-        MergeHere::Clean => false,
-        MergeHere::Conflicts => true,
-    })
+    let begun = match rebases {
+        true => git::rebase_here(path, &context.spec.target)?,
+        false => git::merge_here(path, &context.spec.target)?,
+    };
+    Ok(begun == MergeHere::Conflicts)
 }
 
 /// Runs the resolver in the worktree; whether it said that it is done.
-fn open_resolver(args: &ResolveArgs, context: &Context, task: &Task, path: &Path) -> Result<bool> {
+fn open_resolver(
+    args: &ResolveArgs,
+    context: &Context,
+    task: &Task,
+    path: &Path,
+    paths: &[Text],
+) -> Result<bool> {
     let mut environment = context.environment(task);
-    environment.push(("GIT_PARALLEL_CONFLICTS".to_owned(), Text::from(conflict_list(task))));
+    let list: String = paths.iter().map(|path| format!("{path}\n")).collect();
+    environment.push(("GIT_PARALLEL_CONFLICTS".to_owned(), Text::from(list)));
     let shell = std::env::var_os("SHELL").filter(|s| !s.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     let argv: Vec<std::ffi::OsString> = match args.with.as_deref() {
         None => vec![shell],
@@ -115,33 +151,28 @@ fn open_resolver(args: &ResolveArgs, context: &Context, task: &Task, path: &Path
     Ok(args.with.is_none() || status.success())
 }
 
-fn conflict_list(task: &Task) -> String {
-    task.conflicts.iter().map(|c| format!("{}\n", c.path)).collect()
-}
-
-/// Looks at what the resolver left, and concludes the merge if nothing is open.
-fn conclude(task: &Task, path: &Path, finished: bool) -> Result<u8> {
-    let unmerged = git::changes(path)?.unmerged;
-    let paths: Vec<Text> = task.conflicts.iter().map(|c| c.path.clone()).collect();
-    let marked = git::has_conflict_markers(path, &paths)?;
-    if let Some(open) = unmerged.first().or(marked.first()) {
-        let message = format!("'{}' is not resolved yet: see {open}", task.name());
-        return Err(Failure::new(exit::FAILURE, message)
-            .safe(format!("The merge is still in {}.", path.display()))
+/// Looks at what the resolver left, and concludes the merge if nothing is open, or goes on with the rebase.
+fn conclude(task: &Task, path: &Path, paths: &[Text], finished: bool) -> Result<MergeHere> {
+    let what = if is_rebase(path)? { "rebase" } else { "merge" };
+    let open = |message: String| {
+        Failure::new(exit::FAILURE, message)
+            .safe(format!("The {what} is still in {}.", path.display()))
             .hint(format!("go on: git parallel resolve {}", quoted_name(task)))
-            .hint(format!("give it up: git -C {} merge --abort", quoted(path)))
-            .into());
+            .hint(format!("give it up: git -C {} {what} --abort", quoted(path)))
+    };
+    let unmerged = git::changes(path)?.unmerged;
+    let marked = git::has_conflict_markers(path, paths)?;
+    if let Some(first) = unmerged.first().or(marked.first()) {
+        return Err(open(format!("'{}' is not resolved yet: see {first}", task.name())).into());
     }
     if !finished {
-        return Err(Failure::new(exit::FAILURE, "the resolver failed")
-            .safe(format!("The merge is still in {}.", path.display()))
-            .hint(format!("go on: git parallel resolve {}", quoted_name(task)))
-            .into());
+        return Err(open("the resolver failed".to_owned()).into());
     }
-    if git::operation_in_progress(&git::admin_dir(path)?) == Some("a merge") {
-        git::conclude_merge(path)?;
+    match git::operation_in_progress(&git::admin_dir(path)?) {
+        Some("a merge") => git::conclude_merge(path).map(|()| MergeHere::Clean),
+        Some("a rebase") => git::continue_rebase(path),
+        _ => Ok(MergeHere::Clean),
     }
-    settled(task)
 }
 
 fn settled(task: &Task) -> Result<u8> {

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
 use super::{narrate, print};
-use crate::cli::{Existing, LeftoversArg, RunArgs};
+use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
-use crate::run::{Leftovers, Run, RunId, RunSpec, Text, Verify};
+use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
 
@@ -102,6 +102,10 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         Some(LeftoversArg::Refuse) => Leftovers::Refuse,
         None => configured.leftovers,
     };
+    let strategy = args.strategy.map_or(configured.strategy, Strategy::from);
+    if args.no_ff && strategy != Strategy::Merge {
+        return Err(no_ff_misplaced(strategy));
+    }
     let timeout = args.timeout.or(configured.timeout);
     let jobs = if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) };
     Ok(Ask {
@@ -119,6 +123,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
             Existing::Overwrite => OnExisting::Overwrite,
         },
         allow_dirty: args.allow_dirty,
+        strategy,
         no_ff: args.no_ff,
         land: !args.no_land,
         keep: args.keep,
@@ -146,6 +151,14 @@ fn verify(args: &RunArgs, configured: ConfiguredVerify, jobs: u32) -> Option<Ver
     })
 }
 
+fn no_ff_misplaced(strategy: Strategy) -> anyhow::Error {
+    let message = format!("--no-ff asks for merge commits, and the strategy is {}", strategy.name());
+    Failure::new(exit::USAGE, message)
+        .safe("Nothing was created or changed.")
+        .hint("leave --no-ff out, or say --strategy merge (see also: git config parallel.strategy)")
+        .into()
+}
+
 fn read_prompt(file: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| {
         Failure::new(exit::REFUSED, format!("cannot read the prompt {}", file.display()))
@@ -153,10 +166,22 @@ fn read_prompt(file: &std::path::Path) -> Result<String> {
     })
 }
 
+impl From<StrategyArg> for Strategy {
+    fn from(value: StrategyArg) -> Strategy {
+        match value {
+            StrategyArg::Merge => Strategy::Merge,
+            StrategyArg::FfOnly => Strategy::FfOnly,
+            StrategyArg::Squash => Strategy::Squash,
+            StrategyArg::Rebase => Strategy::Rebase,
+        }
+    }
+}
+
 /// What `git config` says.
 struct Configured {
     jobs: u32,
     prefix: String,
+    strategy: Strategy,
     leftovers: Leftovers,
     timeout: Option<Duration>,
     retries: u32,
@@ -173,6 +198,14 @@ struct ConfiguredVerify {
 impl Configured {
     fn read(config: &Config) -> Result<Configured> {
         let text = |key| config.string(key).map(|value| value.to_string());
+        let strategy = match text("parallel.strategy") {
+            None => Strategy::default(),
+            Some(name) => {
+                let known = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name);
+                let names = "it must be merge, ff-only, squash or rebase";
+                known.ok_or_else(|| bad("parallel.strategy", &name, names))?
+            }
+        };
         let leftovers = match text("parallel.leftovers").as_deref() {
             None | Some("commit") => Leftovers::Commit,
             Some("refuse") => Leftovers::Refuse,
@@ -181,6 +214,7 @@ impl Configured {
         Ok(Configured {
             jobs: number(config, "parallel.jobs", 1, 1000)?.unwrap_or(3),
             prefix: text("parallel.branchprefix").unwrap_or_else(|| "feature/".to_owned()),
+            strategy,
             leftovers,
             timeout: time(config, "parallel.timeout")?,
             retries: number(config, "parallel.retries", 0, 100)?.unwrap_or(0),

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, landing};
+use super::{Context, landed, landing};
 use crate::git::{self, Expect, Head, Sight};
 use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work, name_some};
 
@@ -275,8 +275,14 @@ fn measure(context: &Context, tip: &Oid) -> Result<Work> {
     let Some(target) = landing::target_tip(context)? else {
         return Ok(Work { tip: Some(tip.clone()), ..Work::default() });
     };
-    let commits = git::count_commits(&context.repo, tip, &target)?;
-    let from = git::merge_bases(&context.repo, &target, tip)?.into_iter().next();
+    // Of this run's own landings that is known only once it is merged.
+    let landed = landed::before(context, &target, tip, &[])?;
+    let known: Vec<&Oid> = landed.iter().chain([&target]).collect();
+    let commits = git::count_commits(&context.repo, tip, &known)?;
+    let from = match landed.into_iter().last() {
+        Some(landed) => Some(landed),
+        None => git::merge_bases(&context.repo, &target, tip)?.into_iter().next(),
+    };
     let stat = match &from {
         Some(from) if commits > 0 => git::diff_stat(&context.repo, from, tip)?,
         _ => Default::default(),

@@ -2,10 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
 use super::trouble::words;
-use crate::git::{self, Expect, Merged, Published};
-use crate::run::{Conflict, Event, How, Landing, Oid, Task, TaskState, Text, name_some};
+use super::{Context, landed};
+use crate::git::{self, Expect, Merged, Published, Wish};
+use crate::run::{Conflict, Event, Landing, Oid, Task, TaskState, Text, name_some};
 
 /// What a candidate is made on.
 pub(super) enum Base {
@@ -39,15 +39,23 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         },
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
-    let message = git::merge_message(&task.spec.branch, &spec.target);
-    let (commit, how) = match git::merge(repo, &onto, &tip, spec.no_ff, &message)? {
+    let wish = Wish {
+        onto: &onto,
+        tip: &tip,
+        strategy: spec.strategy,
+        no_ff: spec.no_ff,
+        landed: &landed::before(context, &onto, &tip, before)?,
+        branch: &task.spec.branch,
+        target: &spec.target,
+    };
+    let (commit, how) = match git::candidate(repo, &wish)? {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
-        Merged::FastForward => (tip.clone(), How::FastForward),
-        Merged::Commit(commit) => (commit, How::Merge),
+        Merged::Candidate(commit, how) => (commit, how),
         Merged::Conflicts(paths) => {
             let conflicts = attribute(context, &paths, before);
             return Ok(Event::Conflicted { task: name, onto, conflicts });
         }
+        Merged::RebaseFirst(why) => return Ok(held(task, format!("{why}; {}", to_rebase(context, task)))),
         Merged::Refused(why) => return Ok(held(task, why)),
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
@@ -61,6 +69,13 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         _ => None,
     };
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
+}
+
+/// What brings the branch on top of the target, for a person.
+fn to_rebase(context: &Context, task: &Task) -> String {
+    let quoted = |text: &Text| crate::ui::quote(text);
+    let (path, target) = (quoted(&task.spec.worktree), quoted(&context.spec.target));
+    format!("first: git -C {path} rebase {target}")
 }
 
 /// Among the task's other pins: a ref of the run's own could collide with a task's name.
@@ -120,6 +135,12 @@ fn try_publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[T
     } else {
         let since = std::time::SystemTime::from(context.spec.started_at);
         git::make_durable(repo, &landing.commit, onto, since)?;
+        for landing in together.iter().filter_map(|task| task.landing.as_ref()) {
+            if landing.how.leaves_commits() {
+                // The pin holds them, and nothing else will once the branch is gone.
+                git::make_durable(repo, &landing.tip, onto, since)?;
+            }
+        }
         let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
         git::publish(repo, &target, onto, &landing.commit, &message)?
     };

@@ -12,6 +12,7 @@ mod cleanup;
 mod collect;
 mod context;
 pub mod control;
+mod landed;
 mod landing;
 pub mod preflight;
 mod prepare;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Leftovers, Oid, RunId, RunSpec, TaskSpec, Text, Verify};
+use crate::run::{Leftovers, Oid, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
 use crate::store::Layout;
 
 /// What a run was asked to be, from arguments and configuration.
@@ -35,7 +35,9 @@ pub struct Ask {
     pub existing: OnExisting,
     /// Start though tracked files have changes.
     pub allow_dirty: bool,
-    /// Options that are passed on as they are.
+    /// See [`RunSpec::strategy`].
+    pub strategy: Strategy,
+    /// See [`RunSpec::no_ff`].
     pub no_ff: bool,
     /// See [`RunSpec::land`].
     pub land: bool,
@@ -128,6 +130,7 @@ impl Draft {
             root: self.root.into(),
             agent: self.ask.agent,
             jobs: self.ask.jobs,
+            strategy: self.ask.strategy,
             no_ff: self.ask.no_ff,
             land: self.ask.land,
             keep: self.ask.keep,
@@ -145,7 +148,7 @@ impl Draft {
 /// Checks whether the run could start. `Err`: all that stops it.
 pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> Result<Draft, Vec<Problem>> {
     let mut problems = Vec::new();
-    place::check_git(repo, &mut problems);
+    place::check_git(repo, ask.strategy, &mut problems);
     place::check_records(repo, layout, &mut problems);
     let worktrees = place::worktree_dir(repo, config);
     let target = place::find_target(repo, ask.target.as_ref(), &mut problems);

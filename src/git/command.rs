@@ -166,6 +166,12 @@ impl Git {
         self
     }
 
+    /// Sets environment variables.
+    #[must_use]
+    pub fn env_all<K: AsRef<OsStr>>(self, variables: impl IntoIterator<Item = (K, Text)>) -> Self {
+        variables.into_iter().fold(self, |git, (key, value)| git.env(key, value.as_os_str()))
+    }
+
     /// Gives it bytes to read; otherwise it reads the end of the file at once.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {

@@ -7,6 +7,7 @@
 //! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
 
 mod abandoned;
+mod candidate;
 mod command;
 mod config;
 mod durable;
@@ -19,6 +20,7 @@ mod index_lock;
 mod merge;
 mod obstacles;
 mod publish;
+mod rebase;
 mod recover;
 mod ref_edit;
 mod refs;
@@ -27,6 +29,7 @@ mod repository;
 #[allow(dead_code, reason = "first of its users to come")]
 mod scratch;
 mod snapshot;
+mod squash;
 mod stale_locks;
 mod status;
 #[cfg(test)]
@@ -35,18 +38,20 @@ mod tree;
 mod worktree;
 
 pub use abandoned::abandoned;
+pub use candidate::{Merged, Wish, candidate};
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
 pub use guard::SharedGuard;
-pub use here::{MergeHere, conclude_merge, merge_here};
+pub use here::{MergeHere, conclude_merge, continue_rebase, merge_here, rebase_here};
 pub use identity::check_identity;
-pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message, tree_of};
+pub use merge::{changed_paths, diff_stat, tree_of};
 pub use publish::{Published, publish};
+pub use rebase::OLDEST_GIT_FOR_REBASE;
 pub use recover::recover;
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
-    is_ancestor, list, merge_bases, resolve, set_ref,
+    is_ancestor, list, merge_bases, new_commits, resolve, set_ref,
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};

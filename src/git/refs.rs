@@ -1,6 +1,7 @@
 //! Refs and history: read with gix. Refs of our own are written in this process (see [`super::ref_edit`])
 //! where that comes out as `git update-ref` would do it; everything else is left to git.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -173,19 +174,34 @@ pub fn merge_bases(repo: &Repository, one: &Oid, other: &Oid) -> Result<Vec<Oid>
     bases.into_iter().map(|id| oid(id.detach())).collect()
 }
 
-/// How many commits `tip` has that `onto` has not.
+/// How many commits `tip` has that none of `others` has.
 ///
 /// # Errors
 /// If the history can't be read.
-pub fn count_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<u32> {
-    let gix = repo.gix();
-    let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden([Repository::gix_id(onto)?]);
+pub fn count_commits(repo: &Repository, tip: &Oid, others: &[&Oid]) -> Result<u32> {
     let mut count = 0;
-    for commit in walk.all().map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))? {
-        commit.map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))?;
-        count += 1;
-    }
+    walk(repo, tip, others, |_| count += 1)?;
     Ok(count)
+}
+
+/// The commits that `tip` has and `onto` has not.
+///
+/// # Errors
+/// If the history can't be read.
+pub fn new_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<HashSet<Oid>> {
+    let mut ids = Vec::new();
+    walk(repo, tip, &[onto], |id| ids.push(id))?;
+    ids.into_iter().map(oid).collect()
+}
+
+fn walk(repo: &Repository, tip: &Oid, others: &[&Oid], mut see: impl FnMut(gix::ObjectId)) -> Result<()> {
+    let gix = repo.gix();
+    let hidden = others.iter().map(|other| Repository::gix_id(other)).collect::<Result<Vec<_>>>()?;
+    let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden(hidden);
+    for commit in walk.all().map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))? {
+        see(commit.map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))?.id);
+    }
+    Ok(())
 }
 
 /// Whether going back from `tip` by first parents alone leads to `onto`, one of its ancestors.
@@ -196,7 +212,7 @@ pub(super) fn is_first_parent(repo: &Repository, onto: &Oid, tip: &Oid) -> Resul
     let gix = repo.gix();
     let mut commit = Repository::gix_id(tip)?;
     let onto_id = Repository::gix_id(onto)?;
-    for _ in 0..=count_commits(repo, tip, onto)? {
+    for _ in 0..=count_commits(repo, tip, &[onto])? {
         if commit == onto_id {
             return Ok(true);
         }
@@ -332,8 +348,8 @@ mod tests {
         assert!(is_ancestor(&repo, &first, &right).unwrap());
         assert!(!is_ancestor(&repo, &left, &right).unwrap());
         assert_eq!(merge_bases(&repo, &left, &right).unwrap(), std::slice::from_ref(&first));
-        assert_eq!(count_commits(&repo, &right, &left).unwrap(), 2);
-        assert_eq!(count_commits(&repo, &first, &left).unwrap(), 0);
+        assert_eq!(count_commits(&repo, &right, &[&left]).unwrap(), 2);
+        assert_eq!(count_commits(&repo, &first, &[&left]).unwrap(), 0);
         let orphan = sandbox.git(&["commit-tree", "-m", "orphan", "HEAD^{tree}"]).try_into().unwrap();
         assert!(merge_bases(&repo, &orphan, &left).unwrap().is_empty());
     }

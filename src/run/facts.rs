@@ -87,6 +87,18 @@ pub enum How {
     FastForward,
     /// A merge commit.
     Merge,
+    /// One commit, which has the target's tip for its only parent.
+    Squash,
+    /// The branch's commits made anew, one on top of the other.
+    Rebase,
+}
+
+impl How {
+    /// Whether the branch's own commits are none of the target's: that they landed is known by the record
+    /// alone.
+    pub fn leaves_commits(self) -> bool {
+        matches!(self, How::Squash | How::Rebase)
+    }
 }
 
 impl fmt::Display for How {
@@ -94,6 +106,8 @@ impl fmt::Display for How {
         f.write_str(match self {
             How::FastForward => "fast-forward",
             How::Merge => "merge",
+            How::Squash => "squash",
+            How::Rebase => "rebase",
         })
     }
 }
@@ -107,7 +121,7 @@ pub struct Landing {
     pub tip: Oid,
     /// The commit that becomes the target's tip.
     pub commit: Oid,
-    /// Fast-forward or merge.
+    /// How the one came to be of the other.
     pub how: How,
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Leftovers, Oid, RunId, RunSpec, TaskSpec};
+use super::{Leftovers, Oid, RunId, RunSpec, Strategy, TaskSpec};
 
 /// The object id that is all zeros.
 pub fn null_oid() -> Oid {
@@ -30,6 +30,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         root: "/r".into(),
         agent: vec!["agent".into()],
         jobs: 1,
+        strategy: Strategy::Merge,
         no_ff: false,
         land: true,
         keep: false,

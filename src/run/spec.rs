@@ -47,6 +47,36 @@ pub enum Leftovers {
     Refuse,
 }
 
+/// How finished work lands on the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// By fast-forward when possible, else by a merge commit.
+    #[default]
+    Merge,
+    /// By fast-forward, or not at all.
+    FfOnly,
+    /// As one commit on top of the target.
+    Squash,
+    /// Commit by commit, on top of the target.
+    Rebase,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Strategy; 4] = [Strategy::Merge, Strategy::FfOnly, Strategy::Squash, Strategy::Rebase];
+
+    /// The strategy's name, as for `--strategy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Merge => "merge",
+            Strategy::FfOnly => "ff-only",
+            Strategy::Squash => "squash",
+            Strategy::Rebase => "rebase",
+        }
+    }
+}
+
 /// The check that a candidate must pass before it may land.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Verify {
@@ -79,7 +109,10 @@ pub struct RunSpec {
     pub agent: Vec<Text>,
     /// Agents at once.
     pub jobs: u32,
-    /// Never fast-forward: every landing is a merge commit.
+    /// How finished work lands.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Never fast-forward: every landing is a merge commit. Goes with [`Strategy::Merge`] alone.
     pub no_ff: bool,
     /// Land finished branches; off with `--no-land`.
     pub land: bool,
@@ -159,4 +192,26 @@ pub fn full_branch_name(short: &Text) -> Text {
     let mut full = b"refs/heads/".to_vec();
     full.extend_from_slice(short.as_bstr());
     Text::from(full.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::fixture::spec;
+
+    #[test]
+    fn a_record_from_before_there_were_strategies_is_read() {
+        let mut json = serde_json::to_value(spec(&["a"])).unwrap();
+        let without = json.as_object_mut().unwrap();
+        assert_eq!(without.remove("strategy"), Some("merge".into()));
+        let read: RunSpec = serde_json::from_value(json).unwrap();
+        assert_eq!(read.strategy, Strategy::Merge);
+    }
+
+    #[test]
+    fn strategies_are_recorded_by_name() {
+        for strategy in Strategy::ALL {
+            assert_eq!(serde_json::to_value(strategy).unwrap(), strategy.name());
+        }
+    }
 }

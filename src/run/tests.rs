@@ -375,7 +375,8 @@ fn all_or_none(run: &Run) {
     assert!(landed == 0 || open == 0, "{:?}", run.counts());
 }
 
-fn life() -> impl Strategy<Value = RunSpec> {
+fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
+    use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
     (numbers, any::<[bool; 4]>(), prop::option::of(check)).prop_map(

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{Leftovers, RunSpec, TaskSpec, Text};
+use crate::run::{Leftovers, RunSpec, Strategy, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
@@ -118,10 +118,17 @@ fn land(spec: &RunSpec, tasks: &[&TaskSpec]) -> String {
         _ if spec.atomic => "in one step once all have finished, or none of them",
         _ => "as they finish",
     };
-    let how = match (spec.no_ff, tasks.len()) {
-        (false, _) => "",
-        (true, 1) => ", with a merge commit",
-        (true, _) => ", each with a merge commit",
+    let how = match spec.strategy {
+        Strategy::Merge if !spec.no_ff => "",
+        Strategy::Merge => "with a merge commit",
+        Strategy::FfOnly => "by fast-forward or not at all",
+        Strategy::Squash => "as one commit",
+        Strategy::Rebase => "rebased",
+    };
+    let how = match (how, tasks.len()) {
+        ("", _) => String::new(),
+        (how, 1) => format!(", {how}"),
+        (how, _) => format!(", each {how}"),
     };
     format!("land {} on {} {when}{how}", words::listed(&names, MOST), words::name(&spec.target))
 }
@@ -151,6 +158,16 @@ mod tests {
         spec.timeout_ms = Some(1_800_000);
         spec.no_ff = true;
         assert_snapshot!(told(&spec, 1));
+    }
+
+    #[test]
+    fn every_strategy() {
+        let told_of = |strategy, names: &[&str]| {
+            let spec = RunSpec { strategy, ..spec(names) };
+            told(&spec, 0).lines().last().unwrap_or_default().to_owned()
+        };
+        let all: Vec<String> = Strategy::ALL.map(|s| told_of(s, &["auth", "docs"])).to_vec();
+        assert_snapshot!(format!("{}\n{}", all.join("\n"), told_of(Strategy::Squash, &["auth"])));
     }
 
     #[test]

@@ -205,14 +205,46 @@ impl Sandbox {
         let (onto, tip, commit) = (part("onto"), part("tip"), part("commit"));
         assert!(self.is_ancestor(&commit, target), "I2: {commit} landed, and is not on the target");
         assert!(self.is_ancestor(&onto, &commit), "I2: {commit} is not on top of {onto}");
-        if part("how") == "fast-forward" {
-            assert_eq!(commit, tip, "I3: a fast-forward to something else");
-            return;
-        }
+        let how = part("how");
         let parents = self.git(&["show", "-s", "--format=%P", &commit]);
-        assert_eq!(parents, format!("{onto} {tip}"), "I3: the parents of {commit}");
-        let merged = self.git(&["merge-tree", "--write-tree", &onto, &tip]);
+        match how.as_str() {
+            "fast-forward" => {
+                assert_eq!(commit, tip, "I3: a fast-forward to something else");
+                return;
+            }
+            "merge" => assert_eq!(parents, format!("{onto} {tip}"), "I3: the parents of {commit}"),
+            "squash" => assert_eq!(parents, onto, "I3: the parent of {commit}"),
+            "rebase" => {
+                let range = format!("{onto}..{commit}");
+                assert_eq!(self.git(&["rev-list", "--merges", &range]), "", "I3: {range} is not linear");
+                let own = self.git(&["rev-list", "--boundary", &range]);
+                let ends = own.lines().filter(|line| line.starts_with('-')).count();
+                assert_eq!(ends, 1, "I3: {range} starts at more than {onto}");
+            }
+            other => panic!("I3: landed by {other}"),
+        }
+        let into = if how == "merge" { onto } else { self.with_what_landed(&onto, &tip) };
+        let merged = self.git(&["merge-tree", "--write-tree", &into, &tip]);
         assert_eq!(self.oid(&format!("{commit}^{{tree}}")), merged, "I3: the tree of {commit}");
+    }
+
+    /// A commit like `onto`, of which git knows that it has what of `tip` landed squashed or rebased before:
+    /// that is not merged a second time.
+    fn with_what_landed(&self, onto: &str, tip: &str) -> String {
+        let events = self.runs().into_iter().flat_map(|(run, _)| journal(&run));
+        let landings =
+            events.filter(|event| event["event"] == "landed").map(|event| event["landing"].clone());
+        let mut args: Vec<String> = ["commit-tree", "-m", "as if", "-p", onto].map(str::to_owned).to_vec();
+        for landing in landings.filter(|landing| landing["how"] == "squash" || landing["how"] == "rebase") {
+            let part = |name: &str| landing[name].as_str().expect("an id");
+            let is_new = self.is_ancestor(part("tip"), tip) && !self.is_ancestor(part("tip"), onto);
+            let has = |commit: &str| self.is_ancestor(part("commit"), commit);
+            if is_new && has(onto) && !has(tip) {
+                args.extend(["-p".to_owned(), part("tip").to_owned()]);
+            }
+        }
+        args.push(format!("{onto}^{{tree}}"));
+        self.git(&args)
     }
 
     fn is_ancestor(&self, old: &str, new: &str) -> bool {

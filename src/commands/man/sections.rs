@@ -77,6 +77,11 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
         ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
         (
+            "parallel.strategy",
+            "How finished work lands: merge (the default), ff-only, squash or rebase. See --strategy of \
+             git-parallel-run(1).",
+        ),
+        (
             "parallel.leftovers",
             "Uncommitted work of an agent that exited 0: commit it (the default), or refuse it, which \
              holds the task for you.",

@@ -6,18 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use crate::git::{self, Config, Head, Repository};
-use crate::run::{Oid, Text, full_branch_name};
+use crate::run::{Oid, Strategy, Text, full_branch_name};
 use crate::store::{self, Layout, Lock};
 
 /// The oldest git that has what we ask of it (`merge-tree --write-tree`).
 const OLDEST_GIT: (u32, u32, u32) = (2, 38, 0);
 
-pub(super) fn check_git(repo: &Repository, problems: &mut Vec<Problem>) {
+pub(super) fn check_git(repo: &Repository, strategy: Strategy, problems: &mut Vec<Problem>) {
     match git::git_version() {
         Ok(found) if found < OLDEST_GIT => {
             let (major, minor, patch) = found;
             let what = format!("git is {major}.{minor}.{patch}, too old");
             problems.push(Problem::new(what, "git parallel needs git 2.38 or newer"));
+        }
+        Ok(found) if strategy == Strategy::Rebase && found < git::OLDEST_GIT_FOR_REBASE => {
+            let (major, minor, patch) = found;
+            let what = format!("git is {major}.{minor}.{patch}, too old for --strategy rebase");
+            problems.push(Problem::new(what, "it needs git 2.40 or newer; squash does not"));
         }
         Ok(_) => {}
         Err(e) => problems.push(Problem::plain(format!("{e:#}"))),

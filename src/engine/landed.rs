@@ -1,0 +1,56 @@
+//! What landed squashed or rebased before: the target's history does not tell, the records of runs do.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use bstr::ByteSlice;
+
+use super::Context;
+use crate::git;
+use crate::run::{Landing, Oid, RunId, Strategy, Task};
+use crate::store::{self, Layout};
+
+/// Of the commits that `tip` has and `onto` has not, those whose changes `onto` has all the same: they were
+/// the tip of a branch that landed squashed or rebased, in this run or in another one, or is to land so before. Nothing for
+/// strategies that keep commits as they are, and go by what git says.
+///
+/// # Errors
+/// If history can't be read.
+pub(super) fn before(context: &Context, onto: &Oid, tip: &Oid, earlier: &[Task]) -> Result<Vec<Oid>> {
+    if !matches!(context.spec.strategy, Strategy::Squash | Strategy::Rebase) {
+        return Ok(Vec::new());
+    }
+    let repo = &context.repo;
+    let new = git::new_commits(repo, tip, onto)?;
+    let own = earlier.iter().filter_map(|task| task.landing.clone());
+    let known = own.chain(by_other_runs(context, &|commit| new.contains(commit))?);
+    let mut found: Vec<Oid> = Vec::new();
+    for landing in known.filter(|landing| landing.how.leaves_commits() && new.contains(&landing.tip)) {
+        // Where the branch has merged the target since, git sees for itself.
+        let counts = git::is_ancestor(repo, &landing.commit, onto)?
+            && !git::is_ancestor(repo, &landing.commit, tip)?
+            && !found.contains(&landing.tip);
+        if counts {
+            found.push(landing.tip);
+        }
+    }
+    Ok(found)
+}
+
+/// The landings of other runs of which the pinned tip is among the commits asked for. A record that can't
+/// be read tells nothing.
+fn by_other_runs(context: &Context, wanted: &dyn Fn(&Oid) -> bool) -> Result<Vec<Landing>> {
+    let mut runs: BTreeMap<String, Vec<Landing>> = BTreeMap::new();
+    for (pin, commit) in git::list(&context.repo, "refs/parallel/")? {
+        let Some(rest) = pin.as_bstr().strip_prefix(b"refs/parallel/") else { continue };
+        let Some((id, _)) = rest.split_once_str("/") else { continue };
+        let id = id.to_str_lossy();
+        if id != context.spec.id.0 && wanted(&commit) && !runs.contains_key(id.as_ref()) {
+            let layout = Layout::new(&context.repo.common_dir);
+            let loaded = store::load(&layout, &RunId(id.to_string()));
+            let tasks = loaded.map(|loaded| loaded.run.tasks).unwrap_or_default();
+            runs.insert(id.into_owned(), tasks.iter().filter_map(Task::landed).cloned().collect());
+        }
+    }
+    Ok(runs.into_values().flatten().collect())
+}
