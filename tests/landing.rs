@@ -173,9 +173,10 @@ fn the_user_may_switch_branch_or_detach_during_the_run() {
     sandbox.git(&["branch", "mine"]);
     let old = sandbox.oid("main");
     let before = sandbox.snapshot();
-    let agent = sandbox.agent(r#"mark up; await "go-$task"; echo "$task" > "$task"; commit"#);
+    let agent = sandbox.agent(r#"mark "up-$task"; await "go-$task"; echo "$task" > "$task"; commit"#);
     let running = sandbox.spawn_run(&["a", "b", "c"], &agent);
-    sandbox.await_mark("up");
+    // Any git fails that reads `.git/worktrees` while a `git worktree add` writes there.
+    ["a", "b", "c"].iter().for_each(|task| sandbox.await_mark(&format!("up-{task}")));
     sandbox.git(&["switch", "-q", "mine"]);
     sandbox.mark("go-a");
     wait_until("a lands", || sandbox.oid("main") != old);

@@ -49,6 +49,7 @@ fn nothing(place: &Place) -> Ask {
         timeout_ms: None,
         retries: 0,
         verify: None,
+        on_conflict: None,
         atomic: false,
         keep_going: false,
     }

@@ -59,6 +59,13 @@ fn open_paths(task: &Task, path: &Path) -> Result<Vec<Text>> {
 }
 
 fn check_state(run: &Run, task: &Task) -> Result<()> {
+    if task.state == TaskState::Conflicted && task.working && run.finished_at.is_none() {
+        let message =
+            format!("the conflict of task '{}' is being settled by the run's resolver", task.name());
+        return Err(Failure::new(exit::FAILURE, message)
+            .hint("see how far it is: git parallel status")
+            .into());
+    }
     let resolvable = match task.state {
         TaskState::Conflicted => true,
         TaskState::Held => !task.conflicts.is_empty(),

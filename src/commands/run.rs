@@ -106,6 +106,12 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     if args.no_ff && strategy != Strategy::Merge {
         return Err(no_ff_misplaced(strategy));
     }
+    if args.on_conflict.is_some() && matches!(strategy, Strategy::FfOnly | Strategy::Rebase) {
+        let name = strategy.name();
+        return Err(Failure::new(exit::USAGE, format!("--on-conflict can't be used with --strategy {name}"))
+            .hint("a settled conflict is landed by a merge, or squashed")
+            .into());
+    }
     let timeout = args.timeout.or(configured.timeout);
     let jobs = if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) };
     Ok(Ask {
@@ -131,6 +137,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         retries: args.retries.unwrap_or(configured.retries),
         timeout_ms: timeout.map(milliseconds),
         verify: verify(args, configured.verify, jobs),
+        on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
         atomic: args.atomic,
         keep_going: args.keep_going,
     })
@@ -140,11 +147,15 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The check, if there is one: an empty command is none, so that a configured one can be left out.
+/// An empty command is none, so that a configured one can be left out.
+fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Text> {
+    let command = argument.map(Text::from).or(configured)?;
+    (!command.as_bstr().trim_ascii().is_empty()).then_some(command)
+}
+
 fn verify(args: &RunArgs, configured: ConfiguredVerify, jobs: u32) -> Option<Verify> {
-    let command = args.verify.as_deref().map(Text::from).or(configured.command);
     Some(Verify {
-        command: command.filter(|command| !command.as_bstr().trim_ascii().is_empty())?,
+        command: command(args.verify.as_deref(), configured.command)?,
         jobs: args.verify_jobs.or(configured.jobs).unwrap_or((jobs / 2).max(1)),
         retries: args.verify_retries.unwrap_or(configured.retries),
         timeout_ms: args.verify_timeout.or(configured.timeout).map(milliseconds),
@@ -186,6 +197,7 @@ struct Configured {
     timeout: Option<Duration>,
     retries: u32,
     verify: ConfiguredVerify,
+    on_conflict: Option<Text>,
 }
 
 struct ConfiguredVerify {
@@ -224,6 +236,7 @@ impl Configured {
                 timeout: time(config, "parallel.verifyTimeout")?,
                 retries: number(config, "parallel.verifyRetries", 0, 100)?.unwrap_or(0),
             },
+            on_conflict: config.string("parallel.onConflict"),
         })
     }
 }

@@ -39,16 +39,12 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         },
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
-    let wish = Wish {
-        onto: &onto,
-        tip: &tip,
-        strategy: spec.strategy,
-        no_ff: spec.no_ff,
-        landed: &landed::before(context, &onto, &tip, before)?,
-        branch: &task.spec.branch,
-        target: &spec.target,
+    let wish = wish(context, task, &onto, &tip, before)?;
+    let merged = match settled_before(context, task, &onto, &tip)? {
+        Some(tree) => git::settled_candidate(repo, &wish, &tree)?,
+        None => git::candidate(repo, &wish)?,
     };
-    let (commit, how) = match git::candidate(repo, &wish)? {
+    let (commit, how) = match merged {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
         Merged::Candidate(commit, how) => (commit, how),
         Merged::Conflicts(paths) => {
@@ -59,8 +55,7 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         Merged::Refused(why) => return Ok(held(task, why)),
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
-    let pin = candidate_pin(context, task);
-    git::set_ref(repo, &pin, &commit, Expect::Any, "parallel: candidate")?;
+    pin_candidate(context, task, &commit)?;
     // Somebody may have moved the target back; that is theirs to do, and nothing to keep quiet about.
     let went_back_from = match base {
         Base::Target { known } if onto != *known && !git::is_ancestor(repo, known, &onto)? => {
@@ -69,6 +64,41 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         _ => None,
     };
     Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
+}
+
+/// How the task's work is to be landed on that commit.
+pub(super) fn wish<'a>(
+    context: &'a Context,
+    task: &'a Task,
+    onto: &'a Oid,
+    tip: &'a Oid,
+    before: &[Task],
+) -> Result<Wish<'a>> {
+    let spec = &context.spec;
+    Ok(Wish {
+        onto,
+        tip,
+        strategy: spec.strategy,
+        no_ff: spec.no_ff,
+        landed: landed::before(context, onto, tip, before)?,
+        branch: &task.spec.branch,
+        target: &spec.target,
+    })
+}
+
+/// The tree that the task's resolver came to, if it did for this very merge.
+fn settled_before(context: &Context, task: &Task, onto: &Oid, tip: &Oid) -> Result<Option<Oid>> {
+    let Some(settled) = task.resolution.as_ref().filter(|settled| settled.tip == *tip) else {
+        return Ok(None);
+    };
+    let repo = &context.repo;
+    let same = settled.onto == *onto || git::tree_of(repo, &settled.onto)? == git::tree_of(repo, onto)?;
+    if same { git::tree_of(repo, &settled.commit).map(Some) } else { Ok(None) }
+}
+
+/// Keeps a candidate from a `git gc` until the target holds it.
+pub(super) fn pin_candidate(context: &Context, task: &Task, commit: &Oid) -> Result<()> {
+    git::set_ref(&context.repo, &candidate_pin(context, task), commit, Expect::Any, "parallel: candidate")
 }
 
 /// What brings the branch on top of the target, for a person.

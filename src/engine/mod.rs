@@ -17,6 +17,7 @@ mod landing;
 pub mod preflight;
 mod prepare;
 mod recover;
+mod resolver;
 mod signals;
 mod trouble;
 mod verify;
@@ -152,6 +153,9 @@ impl Engine {
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
             verify::end_stray_checks(&self.context).await;
+            for task in self.run.tasks.iter().filter(|t| t.state == TaskState::Conflicted && t.working) {
+                resolver::take_back(&self.context, task).await?;
+            }
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
             }
@@ -393,6 +397,7 @@ impl Engine {
 
 /// Whether the event tells that the task's agent, or the check of its candidate, is over.
 fn ends_a_process(event: &Event) -> bool {
-    use Event::{AgentExited, Held, PutOff, Rejected, Verified};
+    use Event::{AgentExited, Held, PutOff, Rejected, Resolved, Unresolved, Verified};
     matches!(event, AgentExited { .. } | Verified { .. } | Rejected { .. } | Held { .. } | PutOff { .. })
+        || matches!(event, Resolved { .. } | Unresolved { .. })
 }

@@ -51,6 +51,8 @@ pub struct Ask {
     pub retries: u32,
     /// See [`RunSpec::verify`].
     pub verify: Option<Verify>,
+    /// See [`RunSpec::on_conflict`].
+    pub on_conflict: Option<Text>,
     /// See [`RunSpec::atomic`].
     pub atomic: bool,
     /// See [`RunSpec::keep_going`].
@@ -138,6 +140,7 @@ impl Draft {
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
             verify: self.ask.verify,
+            on_conflict: self.ask.on_conflict,
             atomic: self.ask.atomic,
             keep_going: self.ask.keep_going,
             tasks: self.tasks,

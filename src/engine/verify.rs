@@ -9,6 +9,8 @@
 //! What an exit means is `git bisect run`'s convention: 0 is good, 1 to 124 is bad, 125 is "can't tell", and
 //! 126 and above (not runnable, or killed by a signal) says nothing about the commit.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,7 +114,9 @@ async fn try_verify(
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await.context("git parallel itself failed here; please report it")?
 }
 
@@ -178,11 +182,9 @@ fn shim_spec(
             _ => {}
         }
     }
-    // An earlier supervisor may have begun this check, too.
-    let attempt = (1..).find(|attempt| !shim::was_begun(dir, *attempt)).unwrap_or(1);
     ShimSpec {
         dir: dir.to_owned().into(),
-        attempt,
+        attempt: shim::next_attempt(dir),
         argv: ["sh".into(), "-c".into(), verify.command.clone()].to_vec(),
         cwd: place.to_owned().into(),
         env,
@@ -220,31 +222,42 @@ fn place(context: &Context, slot: u32) -> Result<PathBuf> {
 /// If one can't be removed; the error names it.
 pub(super) fn remove_places(context: &Context) -> Result<()> {
     let Some(dir) = context.worktree_dir() else { return Ok(()) };
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(PLACE.as_bytes())
-            && git::discard_scratch(&context.repo, &entry.path())?
-        {
-            git::prune_parents(&entry.path(), dir);
-        }
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let slots: BTreeSet<u32> = entries.filter_map(|entry| slot_of(&entry.file_name())).collect();
+    for slot in slots {
+        let place = place(context, slot)?;
+        git::discard_scratch(&context.repo, &place)?;
+        git::prune_parents(&place, dir);
     }
     Ok(())
+}
+
+/// The slot that a place is for, also if it is half removed: `..verify-0.x3Fg.trash`.
+fn slot_of(name: &OsStr) -> Option<u32> {
+    let name = name.to_str()?;
+    let number = name.strip_prefix('.').filter(|rest| rest.starts_with('.')).unwrap_or(name);
+    number.strip_prefix(PLACE)?.split('.').next()?.parse().ok()
 }
 
 /// Ends the checks that a dead supervisor left: nobody waits for them any more.
 pub(super) async fn end_stray_checks(context: &Context) {
     for entry in std::fs::read_dir(context.dir.checks()).into_iter().flatten().flatten() {
-        let dir = entry.path();
-        if shim::is_alive(&dir).unwrap_or(false) {
-            // One that can't be reached is about to end; its lock tells when.
-            let _ = shim::request(&dir, shim::Request::Stop(Stop::Kill));
-            let gone = dir.clone();
-            let _ = blocking(move || Ok(shim::wait_gone(&gone)?)).await;
-        }
-        let begun = (1..).take_while(|attempt| shim::was_begun(&dir, *attempt)).last();
-        if begun.is_some_and(|attempt| !matches!(shim::exit_record(&dir, attempt), Ok(Some(_)))) {
-            shim::end_orphans(&dir, Duration::from_millis(agent::GRACE_MS)).await;
-            shim::discard(&dir);
-        }
+        end_stray(&entry.path()).await;
+    }
+}
+
+/// Ends the shim that works for `dir`, with all it started, also if it died before.
+pub(super) async fn end_stray(dir: &Path) {
+    if shim::is_alive(dir).unwrap_or(false) {
+        // One that can't be reached is about to end; its lock tells when.
+        let _ = shim::request(dir, shim::Request::Stop(Stop::Kill));
+        let gone = dir.to_owned();
+        let _ = blocking(move || Ok(shim::wait_gone(&gone)?)).await;
+    }
+    let last = shim::next_attempt(dir) - 1;
+    if last > 0 && !matches!(shim::exit_record(dir, last), Ok(Some(_))) {
+        shim::end_orphans(dir, Duration::from_millis(agent::GRACE_MS)).await;
+        shim::discard(dir);
     }
 }
 
@@ -271,6 +284,16 @@ mod tests {
         assert_eq!(judge(timed_out, false), Outcome::Failed("did not end within 90s".to_owned()));
         assert_eq!(judge(Exit { stopped: true, ..exit }, false), Outcome::Stopped);
         assert!(matches!(judge(Exit::default(), false), Outcome::NoVerdict(_)));
+    }
+
+    #[test]
+    fn places_are_known_by_their_names() {
+        let slot = |name: &str| slot_of(OsStr::new(name));
+        assert_eq!(
+            [slot(".verify-0"), slot(".verify-17"), slot("..verify-3.x3Fg.trash")],
+            [Some(0), Some(17), Some(3)]
+        );
+        assert_eq!([slot("verify-0"), slot(".verify-"), slot("auth"), slot(".verify-x")], [None; 4]);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Attended, Context, Engine, WantedOutput, agent, cleanup, collect, landing, prepare, verify};
+use super::{
+    Attended, Context, Engine, WantedOutput, agent, cleanup, collect, landing, prepare, resolver, verify,
+};
 use crate::run::{CleanUp, Event, Step, Task, TaskName, TaskState};
 
 impl Engine {
@@ -23,6 +25,11 @@ impl Engine {
                 // The last line of an agent is not the place for what its check says.
                 let wanted = if self.wanted == WantedOutput::All { self.wanted } else { WantedOutput::None };
                 tokio::spawn(verify::verify(context, task, *slot, requests, outbox, wanted));
+            }
+            Step::Resolve { .. } => {
+                let requests = self.attend(name, context.dir.resolver(name));
+                let others = self.before();
+                tokio::spawn(resolver::resolve(context, task, others, requests, outbox, self.wanted));
             }
             Step::Prepare { .. } => self.queued(task, context, |c| &c.checkouts, prepare::prepare),
             Step::Collect => self.queued(task, context, |c| &c.errands, collect::collect),
@@ -43,13 +50,18 @@ impl Engine {
                     Some(candidate) => landing::Base::Candidate(candidate.clone()),
                     None => landing::Base::Target { known: self.run.tip.clone() },
                 };
-                let before = |t: &&Task| t.landed().is_some() || t.state == TaskState::Integrating;
-                let before: Vec<Task> = self.run.tasks.iter().filter(before).cloned().collect();
+                let before = self.before();
                 self.at_once(task, context, move |context, task| {
                     landing::merge(context, task, &base, &before)
                 });
             }
         }
+    }
+
+    /// The tasks that landed, or are to land before the next one.
+    fn before(&self) -> Vec<Task> {
+        let before = |t: &&Task| t.landed().is_some() || t.state == TaskState::Integrating;
+        self.run.tasks.iter().filter(before).cloned().collect()
     }
 
     /// Makes the way on which the task's agent or check is told to stop.
@@ -104,6 +116,7 @@ fn failure_event(task: &Task) -> Event {
     match task.state {
         TaskState::Preparing => Event::PrepareFailed { task: name, reason },
         TaskState::Finished | TaskState::Integrating => Event::Held { task: name, reason, tip: None },
+        TaskState::Conflicted => Event::Unresolved { task: name, reason },
         TaskState::Landed | TaskState::Unchanged => Event::CleanedUp {
             task: name,
             cleanup: CleanUp { worktree_kept: Some(reason.clone()), branch_kept: Some(reason) },

@@ -10,7 +10,7 @@ use crate::error::{Failure, exit};
 use crate::run::{How, Oid, Strategy, Text};
 
 /// What is to be landed, where, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Wish<'a> {
     /// The commit that it lands on.
     pub onto: &'a Oid,
@@ -22,7 +22,7 @@ pub struct Wish<'a> {
     pub no_ff: bool,
     /// With [`Strategy::Squash`] and [`Strategy::Rebase`]: commits of the branch that `onto` has landed
     /// before in this way. Its history does not tell that it has them.
-    pub landed: &'a [Oid],
+    pub landed: Vec<Oid>,
     /// Short name of the branch, for messages.
     pub branch: &'a Text,
     /// Short name of the target, for messages.
@@ -71,9 +71,28 @@ fn merge(repo: &Repository, wish: &Wish<'_>) -> Result<Merged> {
         Verdict::Clean(tree) => tree,
         other => return Ok(unclean(other)),
     };
+    merge_of_tree(repo, wish, &tree)
+}
+
+fn merge_of_tree(repo: &Repository, wish: &Wish<'_>, tree: &Oid) -> Result<Merged> {
     let message = merge_message(wish.branch, wish.target);
-    let made = commit(repo, repo.git(), &tree, &[onto, tip], message.as_bytes())?;
+    let made = commit(repo, repo.git(), tree, &[wish.onto, wish.tip], message.as_bytes())?;
     Ok(Merged::Candidate(made, How::Merge))
+}
+
+/// Makes the commit that the target would move to of a merge that collides, and that somebody settled:
+/// `tree` is what they came to.
+///
+/// # Errors
+/// As [`candidate`].
+pub fn settled_candidate(repo: &Repository, wish: &Wish<'_>, tree: &Oid) -> Result<Merged> {
+    match wish.strategy {
+        Strategy::Merge => merge_of_tree(repo, wish, tree),
+        Strategy::Squash => squash_of_tree(repo, wish, &as_if_merged(repo, wish)?, tree),
+        Strategy::FfOnly | Strategy::Rebase => {
+            Ok(Merged::RebaseFirst(format!("a settled merge can't land by {}", wish.strategy.name())))
+        }
+    }
 }
 
 fn fast_forward(repo: &Repository, wish: &Wish<'_>) -> Result<Merged> {
@@ -93,12 +112,16 @@ fn squash(repo: &Repository, wish: &Wish<'_>) -> Result<Merged> {
         Ok(tree) => tree,
         Err(unclean) => return Ok(unclean),
     };
-    if tree == tree_of(repo, wish.onto)? {
+    squash_of_tree(repo, wish, &onto, &tree)
+}
+
+fn squash_of_tree(repo: &Repository, wish: &Wish<'_>, onto: &Oid, tree: &Oid) -> Result<Merged> {
+    if *tree == tree_of(repo, wish.onto)? {
         return Ok(Merged::UpToDate);
     }
-    let squashed = squash::read(repo, &onto, wish)?;
+    let squashed = squash::read(repo, onto, wish)?;
     let git = repo.git().env_all(squashed.author);
-    let made = commit(repo, git, &tree, &[wish.onto], &squashed.message)?;
+    let made = commit(repo, git, tree, &[wish.onto], &squashed.message)?;
     Ok(Merged::Candidate(made, How::Squash))
 }
 
@@ -149,7 +172,7 @@ fn as_if_merged(repo: &Repository, wish: &Wish<'_>) -> Result<Oid> {
     }
     let tree = tree_of(repo, wish.onto)?;
     let mut git = repo.git().args(["commit-tree", tree.as_str(), "-p", wish.onto.as_str()]);
-    for tip in wish.landed {
+    for tip in &wish.landed {
         git = git.args(["-p", tip.as_str()]);
     }
     parse_oid(&git.args(["-F", "-"]).stdin("What landed before\n").ok()?)

@@ -18,7 +18,7 @@ fn fork(base: &str, left: &str, right: &str) -> Fork {
 impl Fork {
     fn make(&self, strategy: Strategy, onto: &Oid, tip: &Oid, no_ff: bool, landed: &[Oid]) -> Result<Merged> {
         let (branch, target) = (&"feature/a".into(), &"main".into());
-        candidate(&self.repo, &Wish { onto, tip, strategy, no_ff, landed, branch, target })
+        candidate(&self.repo, &Wish { onto, tip, strategy, no_ff, landed: landed.to_vec(), branch, target })
     }
 
     fn merge(&self, onto: &Oid, tip: &Oid, no_ff: bool) -> Merged {

@@ -1,12 +1,16 @@
 //! Merging and rebasing in a linked worktree, for a person or a resolver to settle there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use bstr::ByteSlice;
 
+use super::command::split_nul;
+use super::refs::{Head, head, parse_oid};
 use super::status::operation_in_progress;
 use super::{Git, worktree};
-use crate::run::{Text, full_branch_name};
+use crate::run::{Oid, Text, full_branch_name};
 
 /// What merging or rebasing in a worktree came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +35,90 @@ pub fn merge_here(worktree: &Path, branch_short: &Text) -> Result<MergeHere> {
         _ if operation_in_progress(&admin_dir) == Some("a merge") => Ok(MergeHere::Conflicts),
         _ => Err(output.to_error("merge").into()),
     }
+}
+
+/// Merges a commit into what is checked out in a linked worktree, and does not commit the result, whether
+/// it collides or not.
+///
+/// # Errors
+/// git's words, if the merge could not even start.
+pub fn merge_commit_here(worktree: &Path, commit: &Oid) -> Result<MergeHere> {
+    let admin_dir = worktree::admin_dir(worktree)?;
+    let git = Git::new().in_dir(worktree).retry_locks();
+    let output = git.args(["merge", "--no-commit", "--no-ff", "-q", commit.as_str()]).output()?;
+    match output.code {
+        Some(0) => Ok(MergeHere::Clean),
+        _ if operation_in_progress(&admin_dir) == Some("a merge") => Ok(MergeHere::Conflicts),
+        _ => Err(output.to_error("merge").into()),
+    }
+}
+
+/// What is staged, by path: mode and object id.
+pub type Staged = BTreeMap<Text, Vec<u8>>;
+
+/// What is staged in a worktree and does not collide.
+///
+/// # Errors
+/// If git can't tell.
+pub fn staged(worktree: &Path) -> Result<Staged> {
+    let listed = Git::new().in_dir(worktree).args(["ls-files", "-s", "-z"]).ok()?;
+    // `mode object stage TAB path NUL`
+    let entry = |line: &[u8]| {
+        let (meta, path) = line.split_once_str("\t")?;
+        meta.strip_suffix(b" 0").map(|meta| (Text::from(path), meta.to_vec()))
+    };
+    Ok(split_nul(&listed).filter_map(entry).collect())
+}
+
+/// Paths that are staged otherwise than before, but for those that collided.
+pub fn changed_beside(before: &Staged, after: &Staged, collided: &[Text]) -> Vec<Text> {
+    let paths: BTreeSet<&Text> = before.keys().chain(after.keys()).collect();
+    let differs = |path: &&&Text| before.get(**path) != after.get(**path) && !collided.contains(path);
+    paths.iter().filter(differs).map(|path| (*path).clone()).collect()
+}
+
+/// Stages what is changed in tracked files.
+///
+/// # Errors
+/// git's words.
+pub fn stage_tracked(worktree: &Path) -> Result<()> {
+    Git::new().in_dir(worktree).retry_locks().args(["add", "-u", "--", ":/"]).ok()?;
+    Ok(())
+}
+
+/// The tree of what is staged.
+///
+/// # Errors
+/// git's words, if something collides, for instance.
+pub fn write_index_tree(worktree: &Path) -> Result<Oid> {
+    parse_oid(&Git::new().in_dir(worktree).retry_locks().arg("write-tree").ok()?)
+}
+
+/// Lets `rerere` record how the conflicts of the merge under way were settled, where the user has it.
+///
+/// # Errors
+/// git's words.
+pub fn record_resolution(worktree: &Path) -> Result<()> {
+    Git::new().in_dir(worktree).arg("rerere").ok()?;
+    Ok(())
+}
+
+/// Puts a linked worktree on the branch at this commit, whatever was under way there; what git does not
+/// track stays.
+///
+/// # Errors
+/// git's words.
+pub fn reset_branch_here(worktree: &Path, branch_short: &Text, commit: &Oid) -> Result<()> {
+    let admin_dir = worktree::admin_dir(worktree)?;
+    let git = || {
+        let git = Git::new().work_tree(worktree, &admin_dir).retry_locks();
+        git.args(["-c", "core.hooksPath=/dev/null"])
+    };
+    if head(&admin_dir)? != Head::Branch(full_branch_name(branch_short)) {
+        git().args(["symbolic-ref", "HEAD"]).arg(full_branch_name(branch_short).as_os_str()).ok()?;
+    }
+    git().args(["reset", "--hard", "-q", "--no-recurse-submodules", commit.as_str()]).ok()?;
+    Ok(())
 }
 
 /// Commits a merge of which every conflict was settled, with the message that git prepared.

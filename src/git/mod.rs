@@ -38,12 +38,15 @@ mod tree;
 mod worktree;
 
 pub use abandoned::abandoned;
-pub use candidate::{Merged, Wish, candidate};
+pub use candidate::{Merged, Wish, candidate, settled_candidate};
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
 pub use guard::SharedGuard;
-pub use here::{MergeHere, conclude_merge, continue_rebase, merge_here, rebase_here};
+pub use here::{
+    MergeHere, Staged, changed_beside, conclude_merge, continue_rebase, merge_commit_here, merge_here,
+    rebase_here, record_resolution, reset_branch_here, stage_tracked, staged, write_index_tree,
+};
 pub use identity::check_identity;
 pub use merge::{changed_paths, diff_stat, tree_of};
 pub use publish::{Published, publish};
@@ -51,7 +54,7 @@ pub use rebase::OLDEST_GIT_FOR_REBASE;
 pub use recover::recover;
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
-    is_ancestor, list, merge_bases, new_commits, resolve, set_ref,
+    is_ancestor, is_merge_of, list, log, merge_bases, new_commits, resolve, set_ref,
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};

@@ -224,6 +224,28 @@ pub(super) fn is_first_parent(repo: &Repository, onto: &Oid, tip: &Oid) -> Resul
     Ok(false)
 }
 
+/// Whether the commit is a merge with exactly these two parents, in whichever order.
+///
+/// # Errors
+/// If it can't be read.
+pub fn is_merge_of(repo: &Repository, commit: &Oid, one: &Oid, other: &Oid) -> Result<bool> {
+    let gix = repo.gix();
+    let found = gix.find_commit(Repository::gix_id(commit)?);
+    let found = found.map_err(|e| anyhow!("cannot read the commit {commit}: {e:#}"))?;
+    let parents: Vec<_> = found.parent_ids().map(|id| id.detach()).collect();
+    let (one, other) = (Repository::gix_id(one)?, Repository::gix_id(other)?);
+    Ok(parents == [one, other] || parents == [other, one])
+}
+
+/// `git log --stat` of what `to` has and `from` has not, for a person or an agent to read.
+///
+/// # Errors
+/// If git can't tell.
+pub fn log(repo: &Repository, from: &Oid, to: &Oid) -> Result<Vec<u8>> {
+    let git = repo.git().args(["log", "--stat", "--no-color", "--no-decorate"]);
+    git.arg(format!("{from}..{to}")).ok()
+}
+
 /// The commit that a worktree's HEAD was on last, by the last line of its reflog: what is left of a
 /// branch that was deleted under it. `None` without a reflog.
 ///

@@ -23,7 +23,7 @@ impl Run {
                 | TaskState::Rejected
                 | TaskState::Held
         );
-        bad && !task.working && !self.has_tries_left(task)
+        bad && !task.working && !self.has_tries_left(task) && !self.will_resolve(task)
     }
 }
 
@@ -51,6 +51,9 @@ fn roll_back(run: &Run, task: &Task) -> Option<Action> {
     let name = task.name().clone();
     match task.state {
         TaskState::Integrating if task.working => queue::call_off(task, false),
+        TaskState::Conflicted if task.working && task.stop.max(task.stop_sent).is_none() => {
+            Some(Action::Stop { task: name, stop: Stop::Term })
+        }
         TaskState::Running if run.is_called_off() && task.stop.max(task.stop_sent).is_none() => {
             Some(Action::Stop { task: name, stop: Stop::Term })
         }

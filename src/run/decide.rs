@@ -91,7 +91,8 @@ pub fn decide(run: &Run) -> Vec<Action> {
 }
 
 fn stop(task: &Task) -> Option<Action> {
-    let wanted = task.stop.filter(|_| task.state == TaskState::Running && task.stop > task.stop_sent)?;
+    let running = task.state == TaskState::Running || (task.state == TaskState::Conflicted && task.working);
+    let wanted = task.stop.filter(|_| running && task.stop > task.stop_sent)?;
     Some(Action::Stop { task: task.name().clone(), stop: wanted })
 }
 
@@ -110,6 +111,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
         {
             Step::Collect
         }
+        TaskState::Conflicted if run.will_resolve(task) => Step::Resolve { attempt: task.resolves + 1 },
         TaskState::Landed | TaskState::Unchanged if wants_clean_up(run, task) => Step::CleanUp,
         _ => return None,
     };

@@ -35,6 +35,11 @@ pub enum Step {
     },
     /// Moving the target to the candidate.
     Publish,
+    /// Having a conflict settled by the resolver.
+    Resolve {
+        /// How often it was tried, this time included.
+        attempt: u32,
+    },
     /// Removing worktree and branch of a task that needs them no more.
     CleanUp,
 }
@@ -216,6 +221,23 @@ pub enum Event {
         /// Where.
         conflicts: Vec<Conflict>,
     },
+    /// The resolver settled the conflict.
+    Resolved {
+        /// The task.
+        task: TaskName,
+        /// The merge as it was settled.
+        landing: Landing,
+        /// Files that did not collide, and that the resolver changed all the same.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beside: Vec<Text>,
+    },
+    /// The resolver did not settle the conflict; a person has to.
+    Unresolved {
+        /// The task.
+        task: TaskName,
+        /// Why what it made does not count.
+        reason: String,
+    },
     /// The user asked to land a task that waits.
     LandRequested {
         /// The task.
@@ -277,6 +299,8 @@ impl Event {
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }
             | Event::Conflicted { task, .. }
+            | Event::Resolved { task, .. }
+            | Event::Unresolved { task, .. }
             | Event::LandRequested { task }
             | Event::RetryRequested { task, .. }
             | Event::CleanedUp { task, .. } => Some(task),

@@ -38,6 +38,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         timeout_ms: None,
         retries: 0,
         verify: None,
+        on_conflict: None,
         atomic: false,
         keep_going: false,
         tasks: names.iter().map(task).collect(),

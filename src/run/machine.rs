@@ -139,6 +139,9 @@ impl Run {
                 (self.spec.atomic && self.spoilt_by.is_none() && task.state.is_settled())
                     .then_some(task.state)
             }
+            Event::Begun { step: Step::Resolve { .. }, .. } if !task.working && self.will_resolve(task) => {
+                Some(TaskState::Conflicted)
+            }
             Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack),
             Event::TakenUp { .. } => (task.state == TaskState::RolledBack).then(|| taken_up(task)),
             _ => transition(task, event, self.will_retry(task)),
@@ -222,6 +225,9 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Finished, Event::Held { .. }) => Held,
         (Finished, Event::Begun { step: Step::Merge { .. }, .. }) if task.collected => Integrating,
 
+        (Conflicted, Event::StopSent { .. }) if task.working => Conflicted,
+        (Conflicted, Event::Resolved { .. }) => Finished,
+        (Conflicted, Event::Unresolved { .. }) => Conflicted,
         (_, Event::LandRequested { .. }) if task.may_land() && !task.working => Finished,
         (_, Event::RetryRequested { .. }) if task.may_retry() && !task.working => Queued,
 

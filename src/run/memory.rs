@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Step, Stop, Task, TaskState};
+use super::{Event, Step, Stop, Task, TaskState, name_some};
 
 /// What the task carries along from an event, beside its state.
 pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
@@ -72,7 +72,20 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.retried = true;
             task.ready = clock;
         }
-        Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
+        Event::Conflicted { conflicts, onto, .. } => {
+            task.conflicts = conflicts.clone();
+            task.collided_on = Some(onto.clone());
+        }
+        Event::Resolved { landing, beside, .. } => {
+            task.resolution = Some(landing.clone());
+            task.ready = clock;
+            let also = name_some(beside);
+            task.reason = (!beside.is_empty()).then(|| format!("its resolver also changed {also}"));
+        }
+        Event::Unresolved { reason, .. } => {
+            task.unresolved = true;
+            task.reason = Some(reason.clone());
+        }
         Event::LandRequested { .. } => {
             take_up(task);
             task.land_asked = true;
@@ -130,6 +143,10 @@ fn begin(task: &mut Task, at: Timestamp, step: &Step) {
             task.stop_sent = None;
             task.check_log = None;
         }
+        Step::Resolve { attempt } => {
+            task.resolves = *attempt;
+            task.stop_sent = None;
+        }
         Step::Collect | Step::Publish | Step::CleanUp => {}
     }
 }
@@ -141,6 +158,9 @@ fn take_up(task: &mut Task) {
     task.landing = None;
     task.verdict = None;
     task.check_log = None;
+    task.resolves = 0;
+    task.unresolved = false;
+    task.resolution = None;
     task.stop = None;
     task.stop_sent = None;
 }
@@ -150,7 +170,8 @@ pub(super) fn request_stop(task: &mut Task, stop: Stop) {
         TaskState::Queued => task.state = TaskState::Aborted,
         // Its worktree is there, its agent was not started.
         TaskState::Preparing if task.prepared => task.state = TaskState::Aborted,
-        TaskState::Preparing | TaskState::Running | TaskState::Integrating => {
+        TaskState::Conflicted if !task.working => {}
+        TaskState::Preparing | TaskState::Running | TaskState::Integrating | TaskState::Conflicted => {
             task.stop = task.stop.max(Some(stop));
         }
         _ => {}

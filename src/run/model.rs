@@ -68,6 +68,14 @@ pub struct Task {
     pub check_log: Option<(Text, String)>,
     /// Where it collides.
     pub conflicts: Vec<Conflict>,
+    /// The commit that it collides with.
+    pub collided_on: Option<Oid>,
+    /// How often the resolver tried to settle a conflict of it.
+    pub resolves: u32,
+    /// The resolver could not: a person has to.
+    pub unresolved: bool,
+    /// The merge as the resolver settled it.
+    pub resolution: Option<Landing>,
     /// Why it failed or is held, or what was noticed.
     pub reason: Option<String>,
     /// What became of worktree and branch.
@@ -108,6 +116,10 @@ impl Task {
             verdict: None,
             check_log: None,
             conflicts: Vec::new(),
+            collided_on: None,
+            resolves: 0,
+            unresolved: false,
+            resolution: None,
             reason: None,
             cleanup: None,
             stop: None,
@@ -238,7 +250,22 @@ impl Run {
     /// Whether the task came as far as the run takes it by itself.
     pub fn is_at_rest(&self, task: &Task) -> bool {
         let rests = task.state == TaskState::Finished && !self.lands(task) && task.collected;
-        (rests || task.state.is_settled()) && !task.working && !self.will_retry(task)
+        let goes_on = task.working || self.will_retry(task) || self.will_resolve(task);
+        (rests || task.state.is_settled()) && !goes_on
+    }
+
+    /// Whether the run has the task's conflict settled by its resolver. Where the target keeps moving into
+    /// the same places, that ends some time.
+    pub fn will_resolve(&self, task: &Task) -> bool {
+        const MOST: u32 = 3;
+        task.state == TaskState::Conflicted
+            && self.spec.on_conflict.is_some()
+            && task.resolves < MOST
+            && !task.unresolved
+            && task.collided_on.is_some()
+            && task.stop.is_none()
+            && self.lands(task)
+            && !self.is_called_off()
     }
 
     /// Whether the run starts the task's agent again by itself.

@@ -128,6 +128,9 @@ pub struct RunSpec {
     /// The check of the merged result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
+    /// Settles conflicts before a person is asked to; for `sh -c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<Text>,
     /// All tasks land in one step, or none.
     #[serde(default)]
     pub atomic: bool,

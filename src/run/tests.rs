@@ -78,6 +78,9 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
                 said: "no".into(),
             },
         ),
+        ("begun resolve", begun(Step::Resolve { attempt: 1 })),
+        ("resolved", Event::Resolved { task: task.clone(), landing: landing(), beside: vec![] }),
+        ("unresolved", Event::Unresolved { task: task.clone(), reason: "markers".into() }),
         ("put-off", Event::PutOff { task: task.clone() }),
         ("concluded", Event::Concluded { task: task.clone() }),
         ("called-off", Event::CalledOff { task: task.clone() }),
@@ -110,6 +113,8 @@ fn run_in(state: TaskState) -> Run {
         task.attempt = 1;
     }
     task.collected = state == TaskState::Integrating;
+    run.spec.on_conflict = Some("r".into());
+    task.collided_on = Some(oid(0));
     if state == TaskState::Integrating {
         task.landing = Some(landing());
         task.ahead = None;
@@ -296,6 +301,15 @@ impl World {
                     }
                 }
             }
+            Step::Resolve { .. } => match pick(3) {
+                0 => Event::Unresolved { task, reason: "markers".into() },
+                _ => {
+                    let onto = known.collided_on.clone().unwrap();
+                    let commit = self.new_commit();
+                    self.below.insert(commit.clone(), onto.clone());
+                    Event::Resolved { task, landing: Landing { onto, commit, ..landing() }, beside: vec![] }
+                }
+            },
             Step::CleanUp => {
                 let cleanup = CleanUp { worktree_kept: None, branch_kept: None };
                 Event::CleanedUp { task, cleanup }
@@ -379,10 +393,11 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
-    (numbers, any::<[bool; 4]>(), prop::option::of(check)).prop_map(
-        |((tasks, jobs, retries), [land, keep, atomic, keep_going], verify)| {
+    (numbers, any::<[bool; 5]>(), prop::option::of(check)).prop_map(
+        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify)| {
             let land = land || atomic;
-            RunSpec { retries, verify, atomic, keep_going, ..spec(tasks, jobs, land, keep) }
+            let on_conflict = resolves.then(|| "r".into());
+            RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec(tasks, jobs, land, keep) }
         },
     )
 }

@@ -63,11 +63,19 @@ pub fn claim(mut held: &File, attempt: u32) -> io::Result<()> {
 
 /// Whether a shim took up this attempt, alive or dead.
 pub fn was_begun(dir: &Path, attempt: u32) -> bool {
-    let text = read_private(&dir.join(ALIVE)).ok().flatten().and_then(|file| {
-        let mut text = String::new();
-        file.take(16).read_to_string(&mut text).ok().map(|_| text)
-    });
-    text.is_some_and(|text| text == attempt.to_string())
+    last_attempt(dir) == Some(attempt)
+}
+
+/// The attempt that no shim took up yet.
+pub fn next_attempt(dir: &Path) -> u32 {
+    last_attempt(dir).map_or(1, |last| last.saturating_add(1))
+}
+
+fn last_attempt(dir: &Path) -> Option<u32> {
+    let file = read_private(&dir.join(ALIVE)).ok().flatten()?;
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.parse().ok()
 }
 
 /// Whether a shim lives that works for this directory.

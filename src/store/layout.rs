@@ -136,6 +136,21 @@ impl RunDir {
         self.dir.join("tasks").join(&name.0)
     }
 
+    /// What belongs to the resolver of a task's conflict.
+    pub fn resolver(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("resolver")
+    }
+
+    /// Makes that directory, for the owner alone.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn make_resolver_dir(&self, name: &TaskName) -> Result<PathBuf> {
+        let dir = self.resolver(name);
+        make_private_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(dir)
+    }
+
     /// The parent of what belongs to checks.
     pub fn checks(&self) -> PathBuf {
         self.dir.join("verify")

@@ -110,6 +110,18 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         Event::Rejected { .. } | Event::Conflicted { .. } | Event::Concluded { .. } => {
             return outcome(run, task);
         }
+        Event::Begun { step: Step::Resolve { .. }, .. } => {
+            (Mark::Doing, "its conflict is being settled (--on-conflict)".to_owned())
+        }
+        Event::Resolved { beside, .. } if beside.is_empty() => {
+            (Mark::Doing, "its conflict is settled".to_owned())
+        }
+        Event::Resolved { .. } => {
+            (Mark::Warning, format!("its conflict is settled; {}", words::reason(task)))
+        }
+        Event::Unresolved { reason, .. } => {
+            (Mark::Warning, format!("its conflict is not settled: {}", text::one_line(reason)))
+        }
         Event::PutOff { .. } if task.state == TaskState::Integrating => return Vec::new(),
         Event::PutOff { .. } => (Mark::Warning, "not landed: its landing was stopped".to_owned()),
         Event::CalledOff { .. } => (Mark::Failed, "did not land, so nothing does (--atomic)".to_owned()),

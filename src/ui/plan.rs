@@ -34,6 +34,9 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.push(run_agents(spec, &tasks, look));
         steps.extend(check(spec));
         steps.push(land(spec, &tasks));
+        steps.extend(spec.on_conflict.as_ref().map(|command| {
+            format!("have conflicts settled by {} before you are asked to", text::quote(command))
+        }));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());
         }

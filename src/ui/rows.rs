@@ -68,6 +68,7 @@ pub(super) fn detail(run: &Run, task: &Task) -> String {
         TaskState::Integrating => words::ahead(run, task).map_or_else(work, |ahead| format!("after {ahead}")),
         TaskState::Finished => work(),
         TaskState::Landed => words::landing(task),
+        TaskState::Conflicted if task.working => "being settled".to_owned(),
         TaskState::Conflicted => words::conflict(run, task),
         TaskState::Held | TaskState::Failed | TaskState::Rejected => words::reason(task),
         TaskState::TimedOut => words::after_limit(run, task),
