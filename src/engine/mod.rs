@@ -12,6 +12,7 @@ mod cleanup;
 mod collect;
 mod context;
 pub mod control;
+mod gates;
 mod landing;
 pub mod preflight;
 mod prepare;
@@ -195,9 +196,9 @@ impl Engine {
                 let (cause, stop) = (StopCause::Abort, Stop::Term);
                 self.request(Event::StopRequested { tasks, cause, stop });
             }
-            Message::Request(Request::Land { tasks }) => {
+            Message::Request(Request::Land { tasks, all }) => {
                 for task in tasks {
-                    self.request(Event::LandRequested { task });
+                    self.request(Event::LandRequested { task, all });
                 }
             }
             Message::Suspend => self.suspend(),

@@ -1,6 +1,7 @@
 //! Preflight: everything that would stop a run, found before anything is created, all at once.
 
 mod place;
+mod policy;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Leftovers, Oid, RunId, RunSpec, TaskSpec, Text};
+use crate::run::{Gates, Leftovers, Oid, RunId, RunSpec, TaskSpec, Text};
 use crate::store::Layout;
 
 /// What a run was asked to be, from arguments and configuration.
@@ -93,6 +94,7 @@ pub struct Draft {
     /// Where the worktrees go.
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
+    gates: Gates,
 }
 
 impl Draft {
@@ -128,6 +130,7 @@ impl Draft {
             leftovers: self.ask.leftovers,
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
+            gates: self.gates,
             tasks: self.tasks,
         }
     }
@@ -148,13 +151,14 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
     let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
     match (target, base) {
         (Some((target, tip)), Some(base)) if problems.is_empty() => {
-            Ok(Draft { root: repo.root().to_owned(), ask, target, tip, base, worktrees, tasks })
+            Ok(Draft { root: repo.root().to_owned(), ask, target, tip, base, worktrees, tasks, gates })
         }
         _ => Err(problems),
     }

@@ -17,7 +17,9 @@ mod identity;
 mod index;
 mod index_lock;
 mod merge;
+mod moves;
 mod obstacles;
+mod pathspec;
 mod publish;
 mod recover;
 mod ref_edit;
@@ -42,6 +44,10 @@ pub use guard::SharedGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
+pub use moves::{
+    branches_and_tags, came_from_elsewhere, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref,
+};
+pub use pathspec::{changed_matching, check_pathspecs, larger_files};
 pub use publish::{Published, publish};
 pub use recover::recover;
 pub use refs::{
@@ -51,7 +57,7 @@ pub use refs::{
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
 #[allow(unused_imports, reason = "first of its users to come")]
-pub use scratch::{Scratch, discard_scratch};
+pub use scratch::{Scratch, discard_scratch, is_scratch};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{

@@ -129,7 +129,7 @@ impl Scratch {
             Ok(_) => {}
         }
         let known = worktree_at(&self.repo, path)?.map(|worktree| worktree.admin_dir);
-        if let Some(admin) = known.as_ref().filter(|admin| admin.join(MARK).exists()) {
+        if let Some(admin) = known.as_ref().filter(|admin| is_scratch(admin)) {
             let link = path.join(".git");
             if link.symlink_metadata().is_err() {
                 let line = [b"gitdir: ", admin.as_os_str().as_encoded_bytes(), b"\n"].concat();
@@ -234,6 +234,11 @@ pub fn discard_scratch(repo: &Repository, path: &Path) -> Result<bool> {
         }
         Err(_) => Ok(false),
     }
+}
+
+/// Whether the git directory is that of a scratch worktree.
+pub fn is_scratch(git_dir: &Path) -> bool {
+    git_dir.join(MARK).exists()
 }
 
 #[cfg(test)]

@@ -164,6 +164,9 @@ pub enum Event {
     LandRequested {
         /// The task.
         task: TaskName,
+        /// It was not named: all that waits was asked for.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        all: bool,
     },
     /// The user asked to run a task again.
     RetryRequested {
@@ -214,7 +217,7 @@ impl Event {
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }
             | Event::Conflicted { task, .. }
-            | Event::LandRequested { task }
+            | Event::LandRequested { task, .. }
             | Event::RetryRequested { task, .. }
             | Event::CleanedUp { task, .. } => Some(task),
             Event::RunStarted { .. }

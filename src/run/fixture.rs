@@ -36,6 +36,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         leftovers: Leftovers::Commit,
         timeout_ms: None,
         retries: 0,
+        gates: Default::default(),
         tasks: names.iter().map(task).collect(),
     }
 }

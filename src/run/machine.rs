@@ -204,9 +204,10 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
         }
         Event::TargetMoved { .. } => task.landing = None,
         Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
-        Event::LandRequested { .. } => {
+        Event::LandRequested { all, .. } => {
             take_up(task);
             task.land_asked = true;
+            task.land_named |= !all;
             task.ready = clock;
         }
         Event::RetryRequested { fresh, .. } => {
@@ -214,6 +215,7 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.fresh = *fresh;
             task.retried = true;
             task.land_asked = false;
+            task.land_named = false;
             task.conflicts.clear();
             task.cleanup = None;
             task.stop = None;

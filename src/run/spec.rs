@@ -47,6 +47,17 @@ pub enum Leftovers {
     Refuse,
 }
 
+/// What holds a finished task for a person: it lands if somebody names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Gates {
+    /// The most bytes that a file may have which the task adds or changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_size: Option<u64>,
+    /// Pathspecs of what no task changes unseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected: Vec<Text>,
+}
+
 /// What was asked: written once as `run.json` when the run starts, never changed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -79,6 +90,9 @@ pub struct RunSpec {
     /// How often an agent that fails is started again.
     #[serde(default)]
     pub retries: u32,
+    /// What holds a finished task.
+    #[serde(default)]
+    pub gates: Gates,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }

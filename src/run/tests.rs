@@ -65,7 +65,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
         ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
-        ("land-requested", Event::LandRequested { task: task.clone() }),
+        ("land-requested", Event::LandRequested { task: task.clone(), all: false }),
         (
             "cleaned-up",
             Event::CleanedUp {

@@ -139,6 +139,11 @@ impl RunDir {
         self.task(name).join("prompt.md")
     }
 
+    /// Where branches and tags were before the task's agent was started.
+    pub fn refs(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("refs")
+    }
+
     /// Makes the directory of a task.
     pub fn create_task(&self, name: &TaskName) -> io::Result<PathBuf> {
         let dir = self.task(name);

@@ -371,8 +371,17 @@ pub fn journal(run: &Path) -> Vec<Value> {
 
 /// Whether the rest of a pin's name is that of a task of the run and something that we keep.
 fn explains(spec: &Value, rest: &str) -> bool {
-    let kinds =
-        ["tip", "detached", "other-branch", "deleted", "overwritten", "leftovers", "attempt", "abandoned"];
+    let kinds = [
+        "tip",
+        "detached",
+        "other-branch",
+        "deleted",
+        "overwritten",
+        "leftovers",
+        "attempt",
+        "abandoned",
+        "moved",
+    ];
     let tasks = spec["tasks"].as_array().expect("a list");
     rest.rsplit_once('/').is_some_and(|(task, what)| {
         // An older one that the newer does not hold has a number or its commit behind its name.

@@ -54,6 +54,17 @@ pub const CONFIGURATION: Section = Section {
             "Uncommitted work of an agent that exited 0: commit it (the default), or refuse it, which \
              holds the task for you.",
         ),
+        (
+            "parallel.maxFileSize",
+            "Holds a task for you that adds or changes a file with more bytes than this; k, m and g may follow \
+             the number. Files that Git LFS keeps count as their pointers. Land the task by name if it is \
+             meant so. Default: no limit.",
+        ),
+        (
+            "parallel.protected",
+            "A pathspec, as in gitglossary(7): a task that changes a path that matches is held for you, and \
+             lands once you name it. May be given several times. Default: none.",
+        ),
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         ("parallel.confirm", "If false, run does not ask before it starts."),
