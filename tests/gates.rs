@@ -53,7 +53,7 @@ fn scene() -> Sandbox {
 }
 
 /// What a user does while agents run, one thing each; none of it may hold a task.
-const USERS_WORK: [(&str, &str); 16] = [
+const USERS_WORK: [(&str, &str); 18] = [
     ("commits on the target", "echo x >mine; git add mine; git commit -qm mine"),
     ("commits on another branch", "git switch -q dev; echo x >mine; git add mine; git commit -qm mine"),
     ("and comes back", "git switch -q dev; git commit -q --allow-empty -m mine; git switch -q main"),
@@ -69,6 +69,11 @@ const USERS_WORK: [(&str, &str); 16] = [
         "git branch new; git branch -f new dev; git branch -m new newer; git branch -D newer",
     ),
     ("renames a branch", "git branch -m topic theme"),
+    ("moves branches to what was there", "git branch -f dev v1; git branch -f topic main"),
+    (
+        "goes back",
+        "git switch -q topic; git commit -q --allow-empty -m x; git switch -q main; git branch -f topic main",
+    ),
     ("deletes what is merged", "git branch -d dev"),
     ("moves a tag", "git tag -f v1; git tag new; git tag -d new"),
     ("deletes a tag", "git tag -d v1"),
@@ -188,6 +193,30 @@ fn a_branch_that_an_agent_deleted_holds_it_and_is_kept() {
         git update-ref --stdin; git reflog expire --expire=now --all; git gc -q --prune=now";
     let output = sandbox.run(&["worse"], &sandbox.agent(sweeps)).expect(1);
     output.tells(&["branch 'precious' (at", "was deleted, and git has thrown it away"]);
+}
+
+/// What it had is gone, though what it has now was the user's long before.
+#[test]
+fn a_branch_that_loses_its_commits_holds_and_one_that_loses_none_does_not() {
+    let sandbox = scene();
+    let lost = sandbox.git(&["commit-tree", "-p", "main", "-m", "precious", "main^{tree}"]);
+    sandbox.git(&["branch", "precious", &lost]);
+    // All of that is long ago.
+    let log = sandbox.common_dir().join("logs/HEAD");
+    let sed = ["-i", r"s/ [0-9]\{10\} / 1700000000 /", log.to_str().unwrap()];
+    sandbox.run_in(&sandbox.root, "sed", &sed).expect(0);
+    let agent = sandbox.agent(
+        r#"echo "$task" >"$task"; commit
+        case $task in loses) git branch -qf precious v1;; *) git branch -qf dev v1;; esac"#,
+    );
+    let output = sandbox.run(&["--sequential", "harmless", "loses"], &agent).expect(1);
+    sandbox.expect_states(&[("harmless", "landed"), ("loses", "held")]);
+    let kept = sandbox.git(&["for-each-ref", "--contains", &lost, "--format=%(refname)"]);
+    assert!(kept.ends_with("/loses/moved"), "{kept}");
+    output.tells(&[
+        "branch 'precious' moved from",
+        &format!("git update-ref refs/heads/precious {}", &lost[..12]),
+    ]);
 }
 
 /// The record of where refs were outlives the supervisor.

@@ -45,7 +45,8 @@ pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
 pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
 pub use moves::{
-    branches_and_tags, came_from_elsewhere, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref,
+    branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
+    was_transferred,
 };
 pub use pathspec::{changed_matching, check_pathspecs, larger_files};
 pub use publish::{Published, publish};

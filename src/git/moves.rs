@@ -39,32 +39,37 @@ pub fn history_of_head(git_dir: &Path) -> Vec<Oid> {
 }
 
 /// Whether the HEAD of the worktree with this git directory came to the commit, or left it, at this time or
-/// later (seconds since 1970).
+/// later (seconds since 1970). Where it only followed a landing does not count.
 pub fn head_was_on(git_dir: &Path, commit: &Oid, since: i64) -> bool {
     let log = std::fs::read(git_dir.join("logs/HEAD")).unwrap_or_default();
     // `<old id> SP <new id> SP <who> SP <seconds> SP <zone> TAB <why>` (gitrepository-layout(5))
     log.split(|&byte| byte == b'\n').any(|line| {
-        let line = line.split(|&byte| byte == b'\t').next().unwrap_or_default();
+        let (line, why) = line.split_once_str("\t").unwrap_or((line, b""));
+        if why.starts_with(b"parallel: ") {
+            return false;
+        }
         let mut ids = line.split(|&byte| byte == b' ').take(2);
         let time = line.rsplit(|&byte| byte == b' ').nth(1).and_then(|time| time.to_str().ok()?.parse().ok());
         ids.any(|id| id == commit.as_str().as_bytes()) && time.is_some_and(|time: i64| time >= since)
     })
 }
 
-/// Whether the ref got its present value by a fetch or a push: its reflog says so, or a remote-tracking
-/// branch or the `FETCH_HEAD` of one of the worktrees with these git directories has it, too.
-pub fn came_from_elsewhere(repo: &Repository, name: &Text, value: &Oid, git_dirs: &[&Path]) -> bool {
+/// Whether the ref got its present value by a fetch or a push, by its reflog.
+pub fn was_transferred(repo: &Repository, name: &Text) -> bool {
     let log = std::fs::read(repo.common_dir.join("logs").join(name.as_path())).unwrap_or_default();
     let last = log.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
     let why = last.split_once_str("\t").map_or(&b""[..], |(_, why)| why);
-    if [&b"fetch"[..], b"pull", b"push"].iter().any(|verb| why.starts_with(verb)) {
-        return true;
-    }
+    [&b"fetch"[..], b"pull", b"push"].iter().any(|verb| why.starts_with(verb))
+}
+
+/// Whether a commit was fetched: a remote-tracking branch is on it, or the `FETCH_HEAD` of one of the worktrees
+/// with these git directories names it.
+pub fn was_fetched(repo: &Repository, commit: &Oid, git_dirs: &[&Path]) -> bool {
     let fetched = |git_dir: &&Path| {
-        std::fs::read(git_dir.join("FETCH_HEAD")).is_ok_and(|text| text.find(value.as_str()).is_some())
+        std::fs::read(git_dir.join("FETCH_HEAD")).is_ok_and(|text| text.find(commit.as_str()).is_some())
     };
     git_dirs.iter().any(fetched)
-        || list(repo, "refs/remotes/").is_ok_and(|refs| refs.iter().any(|(_, tip)| tip == value))
+        || list(repo, "refs/remotes/").is_ok_and(|refs| refs.iter().any(|(_, tip)| tip == commit))
 }
 
 /// Whether some branch, tag or remote-tracking branch has the commit in its history.
@@ -123,16 +128,15 @@ mod tests {
         let commit = sandbox.commit_aside(&sandbox.oid("HEAD"), "echo x >x");
         sandbox.git(&["push", "-q", other.to_str().unwrap(), &format!("{commit}:refs/heads/dev")]);
         let repo = sandbox.repository();
-        let elsewhere = |name: &str| {
-            came_from_elsewhere(&repo, &format!("refs/heads/{name}").into(), &commit, &[&repo.common_dir])
-        };
+        let transferred = |name: &str| was_transferred(&repo, &format!("refs/heads/{name}").into());
+        let fetched = || was_fetched(&repo, &commit, &[&repo.common_dir]);
         sandbox.git(&["branch", "-f", "by-hand", commit.as_str()]);
-        assert!(!elsewhere("by-hand"));
+        assert!(!transferred("by-hand") && !fetched());
         sandbox.git(&["fetch", "-q", other.to_str().unwrap(), "dev:dev"]);
-        assert!(elsewhere("dev") && elsewhere("by-hand"), "FETCH_HEAD has it");
+        assert!(transferred("dev") && !transferred("by-hand") && fetched());
         std::fs::remove_file(sandbox.repo.join(".git/FETCH_HEAD")).unwrap();
-        assert!(elsewhere("dev") && !elsewhere("by-hand"), "the reflog has it");
+        assert!(!fetched());
         sandbox.git(&["update-ref", "refs/remotes/origin/dev", commit.as_str()]);
-        assert!(elsewhere("by-hand"), "a remote-tracking branch has it");
+        assert!(fetched());
     }
 }

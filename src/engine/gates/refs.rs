@@ -6,10 +6,11 @@
 //! are written by hooks in any worktree, the stash is looked after elsewhere ([`git::SharedGuard`]). Above
 //! all the user goes on working. So a move counts only where git's records don't speak for the user:
 //!
-//! - the HEAD of a worktree that is no task's was on the new value, or the branch is checked out there;
+//! - the HEAD of a worktree that is no task's came to the new value meanwhile, or left what was deleted;
+//! - the branch is checked out in such a worktree;
 //! - it was fetched or pushed to (in a bare repository, everything is);
 //! - it is to be seen in the worktree of another task, and not in this one's;
-//! - it was deleted, and its commits are on other refs, or the user's HEAD was on it meanwhile.
+//! - nothing is lost by it: the old commits are on other refs, and the new were there, or fetched, or the user's.
 //!
 //! What is left over is most likely an agent's doing. Where nothing tells whose, each task whose agent ran
 //! meanwhile is held.
@@ -172,9 +173,11 @@ impl<'a> Signs<'a> {
     /// Whose doing it is that the ref went from `old` to `new`, if the task is to be held for it.
     fn whose(&self, name: &Text, old: &Oid, new: Option<&Oid>) -> Option<Whose> {
         let repo = &self.context.repo;
-        let Some(new) = new else { return self.is_lost(old).then_some(Whose::Unknown) };
+        let Some(new) = new else {
+            return (self.is_lost(old) && !self.user_was_on(old)).then_some(Whose::Unknown);
+        };
         let commit = git::commit_of(repo, new).unwrap_or_else(|| new.clone());
-        if self.users_heads.contains(&commit) {
+        if self.user_was_on(&commit) || (self.users_heads.contains(&commit) && !self.is_lost(old)) {
             return None;
         }
         let mut doers = self.tasks.iter().filter(|(name, heads)| self.made(name, heads, &commit)).peekable();
@@ -183,8 +186,11 @@ impl<'a> Signs<'a> {
         }
         let checked_out = self.users.iter().any(|worktree| worktree.branch() == Some(name));
         let git_dirs: Vec<&Path> = self.users.iter().map(|worktree| worktree.admin_dir.as_path()).collect();
-        let users = checked_out || repo.bare || git::came_from_elsewhere(repo, name, new, &git_dirs);
-        (!users).then_some(Whose::Unknown)
+        if checked_out || repo.bare || git::was_transferred(repo, name) {
+            return None;
+        }
+        let known = self.was_there(&commit) || git::was_fetched(repo, &commit, &git_dirs);
+        (!known || self.is_lost(old)).then_some(Whose::Unknown)
     }
 
     /// Whether the task's HEAD came to the commit, or what is pinned of a worktree that is gone has it.
@@ -203,15 +209,27 @@ impl<'a> Signs<'a> {
         pins.iter().any(|(_, tip)| has(tip))
     }
 
-    /// Whether a deleted ref takes commits with it that the user had nothing to do with meanwhile.
+    /// Whether the user came to this commit, or left it, while the agent ran.
+    fn user_was_on(&self, object: &Oid) -> bool {
+        let commit = git::commit_of(&self.context.repo, object).unwrap_or_else(|| object.clone());
+        let users = |worktree: &Worktree| git::head_was_on(&worktree.admin_dir, &commit, self.before.since);
+        self.users.iter().any(users)
+    }
+
+    /// Whether a ref was there already, or the base had it in its history.
+    fn was_there(&self, commit: &Oid) -> bool {
+        let (repo, base) = (&self.context.repo, &self.context.spec.base);
+        self.before.refs.iter().any(|(_, id)| id == commit)
+            || git::is_ancestor(repo, commit, base).unwrap_or(false)
+    }
+
+    /// Whether no ref has what this one had.
     fn is_lost(&self, old: &Oid) -> bool {
         let repo = &self.context.repo;
         if !git::has_object(repo, old) {
             return true;
         }
-        let Some(commit) = git::commit_of(repo, old) else { return false };
-        let users = |worktree: &Worktree| git::head_was_on(&worktree.admin_dir, &commit, self.before.since);
-        !self.users.iter().any(users) && !git::is_on_a_ref(repo, &commit).unwrap_or(true)
+        git::commit_of(repo, old).is_some_and(|commit| !git::is_on_a_ref(repo, &commit).unwrap_or(true))
     }
 }
 
