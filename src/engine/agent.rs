@@ -13,7 +13,7 @@ use crate::run::{Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
 
 /// Time between TERM and KILL.
-const GRACE_MS: u64 = 5_000;
+pub(super) const GRACE_MS: u64 = 5_000;
 
 /// The most that is kept of an agent's output.
 const LOG_CAP: u64 = 64 << 20;

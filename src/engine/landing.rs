@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::Context;
+use super::settling::{self, Settled};
 use super::trouble::words;
 use crate::git::{self, Expect, Merged, Published};
 use crate::run::{Conflict, Event, How, Landing, Oid, Task, Text, name_some};
@@ -25,14 +26,21 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
     let message = git::merge_message(&task.spec.branch, &spec.target);
+    let mut settled = None;
     let (commit, how) = match git::merge(repo, &onto, &tip, spec.no_ff, &message)? {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
         Merged::FastForward => (tip.clone(), How::FastForward),
         Merged::Commit(commit) => (commit, How::Merge),
-        Merged::Conflicts(paths) => {
-            let conflicts = attribute(context, &paths, landed);
-            return Ok(Event::Conflicted { task: name, onto, conflicts });
-        }
+        Merged::Conflicts(paths) => match settling::settle(context, task, &onto, &tip, &paths) {
+            Settled::Tree(tree, how) => {
+                settled = Some(how);
+                (git::commit_merge(repo, &tree, &onto, &tip, &message)?, How::Merge)
+            }
+            Settled::Not(note) => {
+                let conflicts = attribute(context, &paths, landed);
+                return Ok(Event::Conflicted { task: name, onto, conflicts, note });
+            }
+        },
         Merged::Refused(why) => return Ok(held(task, why)),
     };
     // Until the target holds it, nothing else does; a `git gc` must not take it away.
@@ -41,7 +49,8 @@ fn try_merge(context: &Context, task: &Task, known: &Oid, landed: &[Task]) -> Re
     // Somebody may have moved the target back; that is theirs to do, and nothing to keep quiet about.
     let went_back = onto != *known && !git::is_ancestor(repo, known, &onto)?;
     let went_back_from = went_back.then(|| known.clone());
-    Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
+    let landing = Landing { onto, tip, commit, how, settled };
+    Ok(Event::CandidateMade { task: name, landing, went_back_from })
 }
 
 /// Among the task's other pins: a ref of the run's own could collide with a task's name.

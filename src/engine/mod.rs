@@ -10,6 +10,7 @@
 mod agent;
 mod cleanup;
 mod collect;
+mod command;
 mod context;
 pub mod control;
 mod gates;
@@ -17,6 +18,7 @@ mod landing;
 pub mod preflight;
 mod prepare;
 mod recover;
+mod settling;
 mod signals;
 mod trouble;
 mod workers;
@@ -139,6 +141,7 @@ impl Engine {
             .context("cannot listen for requests");
         let control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
+            command::end_leftovers(&self.context).await;
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
             }
@@ -252,6 +255,7 @@ impl Engine {
     }
 
     fn tell_agents(&self, request: shim::Request) {
+        command::tell(&self.context, request);
         for task in self.agents.keys() {
             // One that can't be reached is about to end.
             let _ = shim::request(&self.context.dir.task(task), request);
@@ -273,8 +277,24 @@ impl Engine {
     /// Records what a person or another process asked for, if it can be done.
     fn request(&mut self, event: Event) {
         match self.run.permits(&event) {
-            Ok(()) => self.record(event),
+            Ok(()) => {
+                self.stop_commands(&event);
+                self.record(event);
+            }
             Err(refused) => self.ui.note(&format!("ignored a request: {refused}")),
+        }
+    }
+
+    /// Who stops the run, or the task that is being landed, stops the commands that run for it.
+    fn stop_commands(&self, event: &Event) {
+        let Event::StopRequested { tasks, stop, .. } = event else { return };
+        let is_landing = |name| self.run.task(name).is_some_and(|t| t.state == TaskState::Integrating);
+        match tasks {
+            None => command::stop_all(&self.context, *stop),
+            Some(tasks) if tasks.iter().any(is_landing) => {
+                command::tell(&self.context, shim::Request::Stop(*stop));
+            }
+            Some(_) => {}
         }
     }
 
@@ -300,6 +320,11 @@ impl Engine {
     /// Starts all that can be started. The intents are on disk before any worker moves.
     fn act(&mut self) {
         let actions = decide(&self.run);
+        if actions.contains(&Action::Finish)
+            && let Err(e) = settling::remove_scratch(&self.context)
+        {
+            self.ui.note(&format!("warning: {e:#}"));
+        }
         for action in &actions {
             let intent = action.intent(&self.run);
             self.record(intent);
@@ -326,6 +351,7 @@ impl Engine {
     /// The journal can't be written: ends the agents, lets them save what they can, and tells why.
     async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.ui.note("the record of the run can't be written; stopping its agents");
+        command::stop_all(&self.context, Stop::Term);
         for agent in self.agents.values() {
             let _ = agent.send(shim::Request::Stop(Stop::Term));
         }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Gates, Leftovers, Oid, RunId, RunSpec, TaskSpec, Text};
+use crate::run::{Gates, Leftovers, Oid, Regenerate, RunId, RunSpec, TaskSpec, Text};
 use crate::store::Layout;
 
 /// What a run was asked to be, from arguments and configuration.
@@ -95,6 +95,7 @@ pub struct Draft {
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
     gates: Gates,
+    regenerate: Vec<Regenerate>,
 }
 
 impl Draft {
@@ -131,6 +132,7 @@ impl Draft {
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
             gates: self.gates,
+            regenerate: self.regenerate,
             tasks: self.tasks,
         }
     }
@@ -152,14 +154,23 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     }
     let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
+    let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
     match (target, base) {
-        (Some((target, tip)), Some(base)) if problems.is_empty() => {
-            Ok(Draft { root: repo.root().to_owned(), ask, target, tip, base, worktrees, tasks, gates })
-        }
+        (Some((target, tip)), Some(base)) if problems.is_empty() => Ok(Draft {
+            root: repo.root().to_owned(),
+            ask,
+            target,
+            tip,
+            base,
+            worktrees,
+            tasks,
+            gates,
+            regenerate,
+        }),
         _ => Err(problems),
     }
 }

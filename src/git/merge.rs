@@ -55,7 +55,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
         if !no_ff && is_first_parent(repo, onto, tip)? {
             return Ok(Merged::FastForward);
         }
-        return commit(repo, &tree_of(repo, tip)?, onto, tip, message).map(Merged::Commit);
+        return commit_merge(repo, &tree_of(repo, tip)?, onto, tip, message).map(Merged::Commit);
     }
     // Attributes (merge drivers, eol) are read from a checkout, and here is none.
     let git = repo.git().env("GIT_ATTR_SOURCE", onto.as_str());
@@ -65,7 +65,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
     match output.code {
         Some(0) => {
             let tree = parse_oid(fields.next().context("git merge-tree gave no tree")?)?;
-            commit(repo, &tree, onto, tip, message).map(Merged::Commit)
+            commit_merge(repo, &tree, onto, tip, message).map(Merged::Commit)
         }
         Some(1) => {
             let mut paths: Vec<Text> = fields.skip(1).map(Text::from).collect();
@@ -90,8 +90,12 @@ fn tree_of(repo: &Repository, commit: &Oid) -> Result<Oid> {
     parse_oid(tree.to_string().as_bytes())
 }
 
-/// Commits a tree. git knows the author, the committer and the date, as for any commit.
-fn commit(repo: &Repository, tree: &Oid, onto: &Oid, tip: &Oid, message: &str) -> Result<Oid> {
+/// Commits a tree as the merge of `tip` into `onto`. git knows the author, the committer and the date, as for
+/// any commit. Signs it if `commit.gpgSign` says so.
+///
+/// # Errors
+/// If git fails, or a signature can't be had without asking somebody.
+pub fn commit_merge(repo: &Repository, tree: &Oid, onto: &Oid, tip: &Oid, message: &str) -> Result<Oid> {
     // `git commit-tree` does not look at commit.gpgSign itself.
     let sign = repo.config().context("the configuration can't be read")?.bool("commit.gpgsign");
     let sign = sign.ok().flatten().unwrap_or(false);

@@ -26,8 +26,8 @@ mod ref_edit;
 mod refs;
 mod removal;
 mod repository;
-#[allow(dead_code, reason = "first of its users to come")]
 mod scratch;
+mod settle;
 mod snapshot;
 mod stale_locks;
 mod status;
@@ -43,7 +43,7 @@ pub use durable::make_durable;
 pub use guard::SharedGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
-pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
+pub use merge::{Merged, changed_paths, commit_merge, diff_stat, merge, merge_message};
 pub use moves::{
     branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
     was_transferred,
@@ -57,8 +57,8 @@ pub use refs::{
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
-#[allow(unused_imports, reason = "first of its users to come")]
 pub use scratch::{Scratch, discard_scratch, is_scratch};
+pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree, take_from};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{

@@ -19,8 +19,9 @@ use super::{Git, Repository, index};
 use crate::run::Oid;
 use crate::sys;
 
-/// The file in a scratch worktree's git directory that says what it is.
-const MARK: &str = "parallel-scratch";
+/// The file in a scratch worktree's git directory that says what it is. ([`super::recover()`] removes files
+/// there whose names begin with `parallel-`.)
+const MARK: &str = "git-parallel-scratch";
 
 /// How long a git is waited for that a dead supervisor left at work there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,7 +103,7 @@ impl Scratch {
         if matches!(self.bring_to(commit), Ok(true)) {
             return Ok(());
         }
-        remove(&self.repo, &self.path)?;
+        self.remove()?;
         self.make(commit)?;
         // Some files differ as soon as git has written them, by their line endings for instance. Made anew,
         // it is as good as any worktree.
@@ -113,7 +114,7 @@ impl Scratch {
     ///
     /// # Errors
     /// As [`super::remove`].
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         discard_scratch(&self.repo, &self.path).map(drop)
     }
 

@@ -159,6 +159,9 @@ pub enum Event {
         onto: Oid,
         /// Where.
         conflicts: Vec<Conflict>,
+        /// What was tried in vain to settle it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// The user asked to land a task that waits.
     LandRequested {

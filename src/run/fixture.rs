@@ -37,6 +37,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         timeout_ms: None,
         retries: 0,
         gates: Default::default(),
+        regenerate: Vec::new(),
         tasks: names.iter().map(task).collect(),
     }
 }

@@ -203,7 +203,12 @@ fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
             task.conflicts.clear();
         }
         Event::TargetMoved { .. } => task.landing = None,
-        Event::Conflicted { conflicts, .. } => task.conflicts = conflicts.clone(),
+        Event::Conflicted { conflicts, note, .. } => {
+            task.conflicts = conflicts.clone();
+            if note.is_some() {
+                task.reason = note.clone();
+            }
+        }
         Event::LandRequested { all, .. } => {
             take_up(task);
             task.land_asked = true;

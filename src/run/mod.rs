@@ -18,7 +18,7 @@ pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Work};
 pub use model::{Run, RunState, Task};
-pub use spec::{Gates, Leftovers, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};
+pub use spec::{Gates, Leftovers, Regenerate, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
 

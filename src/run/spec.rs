@@ -58,6 +58,19 @@ pub struct Gates {
     pub protected: Vec<Text>,
 }
 
+/// How files are made that are generated from others, and so are not to be merged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Regenerate {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Pathspecs of the files.
+    pub patterns: Vec<Text>,
+    /// What makes them, for `sh -c` in a checkout of the merge.
+    pub cmd: String,
+    /// How long that may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
 /// What was asked: written once as `run.json` when the run starts, never changed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -93,6 +106,9 @@ pub struct RunSpec {
     /// What holds a finished task.
     #[serde(default)]
     pub gates: Gates,
+    /// Files that are made anew instead of merged.
+    #[serde(default)]
+    pub regenerate: Vec<Regenerate>,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }

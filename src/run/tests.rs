@@ -20,7 +20,7 @@ fn record(event: Event) -> Record {
 }
 
 fn landing() -> Landing {
-    Landing { onto: oid(0), tip: oid(1), commit: oid(2), how: How::Merge }
+    Landing { onto: oid(0), tip: oid(1), commit: oid(2), how: How::Merge, settled: None }
 }
 
 /// One event of each kind, and one a step, about task `task`.
@@ -63,7 +63,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ),
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
-        ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
+        ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![], note: None }),
         ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
         ("land-requested", Event::LandRequested { task: task.clone(), all: false }),
         (
@@ -192,7 +192,7 @@ fn answers(run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
         },
         Step::Collect => vec![Event::Collected { task, work, note: None }],
         Step::Merge => match pick(4) {
-            0 => vec![Event::Conflicted { task, onto: oid(0), conflicts: vec![] }],
+            0 => vec![Event::Conflicted { task, onto: oid(0), conflicts: vec![], note: None }],
             _ => vec![Event::CandidateMade { task, landing: landing(), went_back_from: None }],
         },
         Step::Publish => match pick(4) {

@@ -2,7 +2,8 @@
 
 use super::Problem;
 use crate::git::{self, Config, Repository};
-use crate::run::{Gates, Oid, Text};
+use crate::plan;
+use crate::run::{Gates, Oid, Regenerate, Text};
 
 /// What holds a finished task for a person.
 pub(super) fn gates(
@@ -14,6 +15,46 @@ pub(super) fn gates(
     let protected = config.all("parallel.protected");
     check_pathspecs(repo, base, "parallel.protected", &protected, problems);
     Gates { max_file_size: max_file_size(config, problems), protected }
+}
+
+/// How long a command may run that makes generated files anew, if the configuration does not say.
+const REGENERATE_MS: u64 = 10 * 60 * 1000;
+
+/// Files that are made anew instead of merged, in the order in which the configuration names them.
+pub(super) fn regenerate(
+    repo: &Repository,
+    config: &Config,
+    base: Option<&Oid>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Regenerate> {
+    let mut all = Vec::new();
+    for name in config.subsections("parallel.regenerate.") {
+        let key = |variable: &str| format!("parallel.regenerate.{name}.{variable}");
+        let patterns = config.all(&key("pattern"));
+        check_pathspecs(repo, base, &key("pattern"), &patterns, problems);
+        let cmd = config.string(&key("cmd")).map(|cmd| cmd.to_string()).unwrap_or_default();
+        let missing = match (patterns.is_empty(), cmd.trim().is_empty()) {
+            (true, _) => Some(("pattern", "which files it makes")),
+            (_, true) => Some(("cmd", "what makes them")),
+            _ => None,
+        };
+        if let Some((variable, what)) = missing {
+            let hint = format!("say {what}: git config {} ...", key(variable));
+            problems.push(Problem::new(format!("'{}' is not set", key(variable)), hint));
+        }
+        let timeout = config.string(&key("timeout")).map(|text| text.to_string());
+        let timeout = timeout.map(|text| (plan::parse_duration(&text), text));
+        let timeout_ms = match timeout {
+            None => REGENERATE_MS,
+            Some((Ok(time), _)) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+            Some((Err(why), text)) => {
+                problems.push(bad(&key("timeout"), &text, &why));
+                REGENERATE_MS
+            }
+        };
+        all.push(Regenerate { name: name.to_owned(), patterns, cmd, timeout_ms });
+    }
+    all
 }
 
 fn max_file_size(config: &Config, problems: &mut Vec<Problem>) -> Option<u64> {
