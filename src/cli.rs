@@ -324,8 +324,9 @@ pub struct ResolveArgs {
 
 /// Land what is finished, resolved or held.
 ///
-/// Without TASK, everything that can be landed is. A task whose worktree holds conflict markers or an
-/// unfinished merge is refused.
+/// Without TASK, everything that can be landed is. What is held for a file too large or a protected path (see
+/// parallel.maxFileSize and parallel.protected) lands only if its TASK is named. A task whose worktree holds
+/// conflict markers or an unfinished merge is refused.
 #[derive(Debug, Args)]
 pub struct LandArgs {
     /// The tasks to land [default: all that wait]

@@ -18,13 +18,14 @@ pub fn land(args: &LandArgs) -> Result<u8> {
     let id = loaded.run.spec.id.clone();
     if place.supervisor(&id)?.is_some() {
         let tasks = chosen(&loaded.run, &args.tasks)?;
-        return ask_supervisor(&place, &loaded, tasks);
+        return ask_supervisor(&place, &loaded, tasks, args.tasks.is_empty());
     }
     let lock = place.lock(&Holder::this_process("land", Some(id.clone()), args.tasks.len(), 1))?;
     let loaded = place.load(Some(&id.0))?;
     place.refuse_interrupted(&loaded.run)?;
     let tasks = chosen(&loaded.run, &args.tasks)?;
-    let requests = tasks.iter().map(|task| Event::LandRequested { task: task.clone() }).collect();
+    let all = args.tasks.is_empty();
+    let requests = tasks.iter().map(|task| Event::LandRequested { task: task.clone(), all }).collect();
     let run = place.drive(loaded, Settings::detect(false, Verbosity::Normal), requests)?;
     drop(lock);
     Ok(code(&run, &tasks))
@@ -70,10 +71,10 @@ fn refuse_some_of_all(run: &Run) -> Result<()> {
 }
 
 /// The run is going: its supervisor lands them.
-fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>) -> Result<u8> {
+fn ask_supervisor(place: &Place, loaded: &Loaded, tasks: Vec<TaskName>, all: bool) -> Result<u8> {
     let id = &loaded.run.spec.id;
     let before: Vec<_> = tasks.iter().filter_map(|name| loaded.run.task(name)).map(|t| t.ready).collect();
-    let sent = control::send(&loaded.dir.control(), &Request::Land { tasks: tasks.clone() })
+    let sent = control::send(&loaded.dir.control(), &Request::Land { tasks: tasks.clone(), all })
         .with_context(|| format!("cannot reach the supervisor of run {id}"))?;
     if !sent {
         anyhow::bail!("the supervisor of run {id} does not listen; try again in a moment");

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, landed, landing};
+use super::{Context, gates, landed, landing};
 use crate::git::{self, Expect, Head, Sight};
 use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work, name_some};
 
@@ -139,17 +139,24 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
         return Ok(held(format!("branch '{}' is gone", task.spec.branch), None));
     };
     pin(context, task, "tip", &tip)?;
-    if landing::target_tip(context)?.is_none() {
+    let Some(target) = landing::target_tip(context)? else {
         return Ok(held(format!("branch '{}' is gone", context.spec.target), Some(tip)));
-    }
+    };
     if task.land_asked
         && let Some(reason) = markers_left(task, path)?
     {
         return Ok(held(reason, Some(tip)));
     }
     let work = Work { leftovers, ..measure(context, &tip)? };
-    if work.commits == 0 {
+    let mut reasons: Vec<String> = gates::moved(context, task).into_iter().collect();
+    if work.commits == 0 && reasons.is_empty() {
         return Ok(Event::NothingToLand { task: name, tip: Some(tip) });
+    }
+    if let Some(from) = git::merge_bases(&context.repo, &target, &tip)?.first() {
+        reasons.extend(gates::look_at_change(context, task, from, &tip)?);
+    }
+    if !reasons.is_empty() {
+        return Ok(held(reasons.join("; "), Some(tip)));
     }
     Ok(Event::Collected { task: name, work, note: None })
 }

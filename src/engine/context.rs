@@ -1,9 +1,11 @@
 //! What every worker of a run may look at.
 
-use tokio::sync::Semaphore;
+use std::sync::Mutex;
+
+use tokio::sync::{Semaphore, watch};
 
 use crate::git::{Repository, SharedGuard};
-use crate::run::{RunSpec, Task, TaskName, Text};
+use crate::run::{RunSpec, Stop, Task, TaskName, Text};
 use crate::store::RunDir;
 
 /// Shared by all workers of a run; never changes while the run goes on.
@@ -24,6 +26,10 @@ pub struct Context {
     pub(super) checkouts: Semaphore,
     /// Bounds the shorter work. It must not queue behind a hundred checkouts: landing waits for it.
     pub(super) errands: Semaphore,
+    /// The run was asked to stop: commands from the configuration end, too.
+    pub(super) stopping: watch::Sender<Option<Stop>>,
+    /// Held by whoever is at work in the scratch worktree for conflicts.
+    pub(super) settling: Mutex<()>,
 }
 
 impl Context {
@@ -39,6 +45,8 @@ impl Context {
             open_files: None,
             checkouts: Semaphore::new(cores),
             errands: Semaphore::new(cores),
+            stopping: watch::channel(None).0,
+            settling: Mutex::new(()),
         }
     }
 

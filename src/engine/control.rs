@@ -29,6 +29,9 @@ pub enum Request {
     Land {
         /// The tasks.
         tasks: Vec<TaskName>,
+        /// They were not named: they are all that waits.
+        #[serde(default)]
+        all: bool,
     },
 }
 

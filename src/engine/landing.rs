@@ -2,10 +2,14 @@
 
 use anyhow::{Context as _, Result};
 
+use super::settling::{self, Settled};
 use super::trouble::words;
 use super::{Context, landed};
 use crate::git::{self, Expect, Merged, Published, Wish};
 use crate::run::{Conflict, Event, Landing, Oid, Task, TaskState, Text, name_some};
+
+/// How a conflict was settled, where `--on-conflict` did it.
+pub(super) const BY_RESOLVER: &str = "settled by the resolver";
 
 /// What a candidate is made on.
 pub(super) enum Base {
@@ -40,16 +44,32 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
     };
     let tip = task.work.as_ref().and_then(|work| work.tip.clone()).context("its branch has no tip")?;
     let wish = wish(context, task, &onto, &tip, before)?;
-    let merged = match settled_before(context, task, &onto, &tip)? {
-        Some(tree) => git::settled_candidate(repo, &wish, &tree)?,
+    let mut settled = None;
+    let mut merged = match settled_before(context, task, &onto, &tip)? {
+        Some(tree) => {
+            settled = Some(BY_RESOLVER.to_owned());
+            git::settled_candidate(repo, &wish, &tree)?
+        }
         None => git::candidate(repo, &wish)?,
     };
+    if let Merged::Conflicts(paths) = &merged {
+        match settling::settle(context, task, &wish, paths) {
+            Settled::Tree(tree, how) => {
+                settled = Some(how);
+                merged = git::settled_candidate(repo, &wish, &tree)?;
+            }
+            Settled::Not(note) => {
+                let conflicts = attribute(context, paths, before);
+                return Ok(Event::Conflicted { task: name, onto, conflicts, note });
+            }
+        }
+    }
     let (commit, how) = match merged {
         Merged::UpToDate => return Ok(Event::NothingToLand { task: name, tip: Some(tip) }),
         Merged::Candidate(commit, how) => (commit, how),
         Merged::Conflicts(paths) => {
             let conflicts = attribute(context, &paths, before);
-            return Ok(Event::Conflicted { task: name, onto, conflicts });
+            return Ok(Event::Conflicted { task: name, onto, conflicts, note: None });
         }
         Merged::RebaseFirst(why) => return Ok(held(task, format!("{why}; {}", to_rebase(context, task)))),
         Merged::Refused(why) => return Ok(held(task, why)),
@@ -63,7 +83,8 @@ fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Re
         }
         _ => None,
     };
-    Ok(Event::CandidateMade { task: name, landing: Landing { onto, tip, commit, how }, went_back_from })
+    let landing = Landing { onto, tip, commit, how, settled };
+    Ok(Event::CandidateMade { task: name, landing, went_back_from })
 }
 
 /// How the task's work is to be landed on that commit.

@@ -10,14 +10,17 @@
 mod agent;
 mod cleanup;
 mod collect;
+mod command;
 mod context;
 pub mod control;
+mod gates;
 mod landed;
 mod landing;
 pub mod preflight;
 mod prepare;
 mod recover;
 mod resolver;
+mod settling;
 mod signals;
 mod trouble;
 mod verify;
@@ -156,6 +159,7 @@ impl Engine {
             for task in self.run.tasks.iter().filter(|t| t.state == TaskState::Conflicted && t.working) {
                 resolver::take_back(&self.context, task).await?;
             }
+            command::end_leftovers(&self.context).await;
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
             }
@@ -212,9 +216,9 @@ impl Engine {
                 let (cause, stop) = (StopCause::Abort, Stop::Term);
                 self.request(Event::StopRequested { tasks, cause, stop });
             }
-            Message::Request(Request::Land { tasks }) => {
+            Message::Request(Request::Land { tasks, all }) => {
                 for task in tasks {
-                    self.request(Event::LandRequested { task });
+                    self.request(Event::LandRequested { task, all });
                 }
             }
             Message::Suspend => self.suspend(),
@@ -268,6 +272,7 @@ impl Engine {
     }
 
     fn tell_agents(&self, request: shim::Request) {
+        command::tell(&self.context, request);
         for agent in self.agents.values() {
             // One that can't be reached is about to end.
             let _ = shim::request(&agent.dir, request);
@@ -289,8 +294,24 @@ impl Engine {
     /// Records what a person or another process asked for, if it can be done.
     fn request(&mut self, event: Event) {
         match self.run.permits(&event) {
-            Ok(()) => self.record(event),
+            Ok(()) => {
+                self.stop_commands(&event);
+                self.record(event);
+            }
             Err(refused) => self.ui.note(&format!("ignored a request: {refused}")),
+        }
+    }
+
+    /// Who stops the run, or the task that is being landed, stops the commands that run for it.
+    fn stop_commands(&self, event: &Event) {
+        let Event::StopRequested { tasks, stop, .. } = event else { return };
+        let is_landing = |name| self.run.task(name).is_some_and(|t| t.state == TaskState::Integrating);
+        match tasks {
+            None => command::stop_all(&self.context, *stop),
+            Some(tasks) if tasks.iter().any(is_landing) => {
+                command::tell(&self.context, shim::Request::Stop(*stop));
+            }
+            Some(_) => {}
         }
     }
 
@@ -358,8 +379,9 @@ impl Engine {
     /// A run that is over has nothing lying about, also if we are killed right after saying so.
     fn tidy_up(&mut self) {
         self.control = None;
-        let removed = verify::remove_places(&self.context);
-        for result in [removed, landing::drop_candidates(&self.context, &self.run.tasks)] {
+        let removed = [verify::remove_places(&self.context), settling::remove_scratch(&self.context)];
+        let dropped = landing::drop_candidates(&self.context, &self.run.tasks);
+        for result in removed.into_iter().chain([dropped]) {
             if let Err(e) = result {
                 self.ui.note(&format!("warning: {e:#}"));
             }
@@ -370,6 +392,7 @@ impl Engine {
     async fn give_up(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.control = None;
         self.ui.note("the record of the run can't be written; stopping its agents");
+        command::stop_all(&self.context, Stop::Term);
         for agent in self.agents.values() {
             let _ = agent.requests.send(shim::Request::Stop(Stop::Term));
         }

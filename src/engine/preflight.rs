@@ -1,6 +1,7 @@
 //! Preflight: everything that would stop a run, found before anything is created, all at once.
 
 mod place;
+mod policy;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Leftovers, Oid, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
+use crate::run::{Gates, Leftovers, Oid, Regenerate, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
 use crate::store::Layout;
 
 /// What a run was asked to be, from arguments and configuration.
@@ -103,6 +104,8 @@ pub struct Draft {
     /// Where the worktrees go.
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
+    gates: Gates,
+    regenerate: Vec<Regenerate>,
 }
 
 impl Draft {
@@ -143,6 +146,8 @@ impl Draft {
             on_conflict: self.ask.on_conflict,
             atomic: self.ask.atomic,
             keep_going: self.ask.keep_going,
+            gates: self.gates,
+            regenerate: self.regenerate,
             tasks: self.tasks,
         }
     }
@@ -163,14 +168,24 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
     let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
+    let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
     match (target, base) {
-        (Some((target, tip)), Some(base)) if problems.is_empty() => {
-            Ok(Draft { root: repo.root().to_owned(), ask, target, tip, base, worktrees, tasks })
-        }
+        (Some((target, tip)), Some(base)) if problems.is_empty() => Ok(Draft {
+            root: repo.root().to_owned(),
+            ask,
+            target,
+            tip,
+            base,
+            worktrees,
+            tasks,
+            gates,
+            regenerate,
+        }),
         _ => Err(problems),
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, collect};
+use super::{Context, collect, gates};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -37,6 +37,7 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
         (true, true) => start_over(context, task)?,
         (false, _) => make(context, task)?,
     };
+    gates::remember(context, task)?;
     Ok(Event::Prepared {
         task: spec.name.clone(),
         base: place.base,

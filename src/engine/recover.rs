@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::Context;
+use super::{Context, settling};
 use crate::git;
 use crate::run::{Run, Task, TaskState, Text};
 
@@ -27,6 +27,9 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
         for path in recovered.left {
             told.push(format!("{path} there was edited meanwhile, and left alone"));
         }
+    }
+    if let Err(e) = settling::remove_scratch(context) {
+        told.push(format!("warning: {e:#}"));
     }
     for task in &run.tasks {
         match task.state {

@@ -242,7 +242,9 @@ fn judge(context: &Context, task: &Task, others: &[Task], scene: &Scene, exit: &
         Merged::Conflicts(paths) => return failed(format!("left the conflict in {}", name_some(&paths))),
     };
     landing::pin_candidate(context, task, &commit)?;
-    Ok(Ok((Landing { onto: scene.onto.clone(), tip: scene.tip.clone(), commit, how }, beside)))
+    let (onto, tip, settled) = (scene.onto.clone(), scene.tip.clone(), Some(landing::BY_RESOLVER.to_owned()));
+    let landing = Landing { onto, tip, commit, how, settled };
+    Ok(Ok((landing, beside)))
 }
 
 /// What did not count may still be of use: it is pinned, branch and files.

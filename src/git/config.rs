@@ -80,6 +80,17 @@ impl Config {
         }
     }
 
+    /// What stands between this prefix (in lower case, with its last dot) and the name of the variable, for
+    /// every key that begins so: each once, in the order in which they come up.
+    pub fn subsections(&self, prefix: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        for (key, _) in &self.entries {
+            let name = key.strip_prefix(prefix).and_then(|rest| rest.rsplit_once('.')).map(|(name, _)| name);
+            found.extend(name.filter(|name| !found.contains(name)));
+        }
+        found
+    }
+
     /// Whether any key of this section is set.
     pub(super) fn has_section(&self, section: &str) -> bool {
         self.entries.iter().any(|(key, _)| key.split('.').next() == Some(section))
@@ -137,6 +148,7 @@ mod tests {
         assert_eq!(config.bool("a.b").unwrap(), Some(false));
         assert_eq!(config.bool("n.o").unwrap(), Some(false));
         assert_eq!(config.bool("not.there").unwrap(), None);
+        assert_eq!(config.subsections("a."), ["Sub"]);
         assert_eq!(config.all("a.b"), ["1".into(), "0".into()]);
         let error = config.bool("a.Sub.key").unwrap_err().to_string();
         assert_eq!(error, "bad boolean config value 'x\ny' for 'a.Sub.key'");

@@ -18,7 +18,9 @@ mod identity;
 mod index;
 mod index_lock;
 mod merge;
+mod moves;
 mod obstacles;
+mod pathspec;
 mod publish;
 mod rebase;
 mod recover;
@@ -26,8 +28,8 @@ mod ref_edit;
 mod refs;
 mod removal;
 mod repository;
-#[allow(dead_code, reason = "first of its users to come")]
 mod scratch;
+mod settle;
 mod snapshot;
 mod squash;
 mod stale_locks;
@@ -49,6 +51,11 @@ pub use here::{
 };
 pub use identity::check_identity;
 pub use merge::{changed_paths, diff_stat, tree_of};
+pub use moves::{
+    branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
+    was_transferred,
+};
+pub use pathspec::{changed_matching, check_pathspecs, larger_files};
 pub use publish::{Published, publish};
 pub use rebase::OLDEST_GIT_FOR_REBASE;
 pub use recover::recover;
@@ -58,7 +65,8 @@ pub use refs::{
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
-pub use scratch::{Scratch, discard_scratch};
+pub use scratch::{Scratch, discard_scratch, is_scratch};
+pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree, take_from};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_own_locks, clear_stale_locks};
 pub use status::{

@@ -19,7 +19,8 @@ use super::{Git, Repository, index};
 use crate::run::Oid;
 use crate::sys;
 
-/// The file in a scratch worktree's git directory that says what it is.
+/// The file in a scratch worktree's git directory that says what it is. ([`super::recover()`] removes files
+/// there whose names begin with `parallel-`.)
 const MARK: &str = "git-parallel-scratch";
 
 /// How long a git is waited for that a dead supervisor left at work there.
@@ -102,7 +103,7 @@ impl Scratch {
         if matches!(self.bring_to(commit), Ok(true)) {
             return Ok(());
         }
-        remove(&self.repo, &self.path)?;
+        self.remove()?;
         self.make(commit)?;
         // Some files differ as soon as git has written them, by their line endings for instance. Made anew,
         // it is as good as any worktree.
@@ -113,7 +114,7 @@ impl Scratch {
     ///
     /// # Errors
     /// As [`super::remove`].
-    pub fn remove(self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         discard_scratch(&self.repo, &self.path).map(drop)
     }
 
@@ -129,7 +130,7 @@ impl Scratch {
             Ok(_) => {}
         }
         let known = worktree_at(&self.repo, path)?.map(|worktree| worktree.admin_dir);
-        if let Some(admin) = known.as_ref().filter(|admin| admin.join(MARK).exists()) {
+        if let Some(admin) = known.as_ref().filter(|admin| is_scratch(admin)) {
             let link = path.join(".git");
             if link.symlink_metadata().is_err() {
                 let line = [b"gitdir: ", admin.as_os_str().as_encoded_bytes(), b"\n"].concat();
@@ -234,6 +235,11 @@ pub fn discard_scratch(repo: &Repository, path: &Path) -> Result<bool> {
         }
         Err(_) => Ok(false),
     }
+}
+
+/// Whether the git directory is that of a scratch worktree.
+pub fn is_scratch(git_dir: &Path) -> bool {
+    git_dir.join(MARK).exists()
 }
 
 #[cfg(test)]

@@ -220,6 +220,9 @@ pub enum Event {
         onto: Oid,
         /// Where.
         conflicts: Vec<Conflict>,
+        /// What was tried in vain to settle it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// The resolver settled the conflict.
     Resolved {
@@ -242,6 +245,9 @@ pub enum Event {
     LandRequested {
         /// The task.
         task: TaskName,
+        /// It was not named: all that waits was asked for.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        all: bool,
     },
     /// The user asked to run a task again.
     RetryRequested {
@@ -301,7 +307,7 @@ impl Event {
             | Event::Conflicted { task, .. }
             | Event::Resolved { task, .. }
             | Event::Unresolved { task, .. }
-            | Event::LandRequested { task }
+            | Event::LandRequested { task, .. }
             | Event::RetryRequested { task, .. }
             | Event::CleanedUp { task, .. } => Some(task),
             Event::RunStarted { .. }

@@ -123,6 +123,9 @@ pub struct Landing {
     pub commit: Oid,
     /// How the one came to be of the other.
     pub how: How,
+    /// How a conflict settled itself on the way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<String>,
 }
 
 /// A path on which a task's branch and the target collide.

@@ -41,6 +41,8 @@ pub fn spec(names: &[&str]) -> RunSpec {
         on_conflict: None,
         atomic: false,
         keep_going: false,
+        gates: Default::default(),
+        regenerate: Vec::new(),
         tasks: names.iter().map(task).collect(),
     }
 }

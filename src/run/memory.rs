@@ -72,9 +72,12 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.retried = true;
             task.ready = clock;
         }
-        Event::Conflicted { conflicts, onto, .. } => {
+        Event::Conflicted { conflicts, onto, note, .. } => {
             task.conflicts = conflicts.clone();
             task.collided_on = Some(onto.clone());
+            if note.is_some() {
+                task.reason = note.clone();
+            }
         }
         Event::Resolved { landing, beside, .. } => {
             task.resolution = Some(landing.clone());
@@ -86,9 +89,10 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.unresolved = true;
             task.reason = Some(reason.clone());
         }
-        Event::LandRequested { .. } => {
+        Event::LandRequested { all, .. } => {
             take_up(task);
             task.land_asked = true;
+            task.land_named |= !all;
             task.ready = clock;
         }
         Event::RetryRequested { fresh, .. } => {
@@ -96,6 +100,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.fresh = *fresh;
             task.retried = true;
             task.land_asked = false;
+            task.land_named = false;
             task.conflicts.clear();
             task.cleanup = None;
         }

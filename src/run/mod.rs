@@ -21,7 +21,9 @@ pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Verdict, Work};
 pub use model::{Run, RunState, Task};
-pub use spec::{Leftovers, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify, full_branch_name};
+pub use spec::{
+    Gates, Leftovers, Regenerate, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify, full_branch_name,
+};
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
 

@@ -49,6 +49,8 @@ pub struct Task {
     pub ready: u64,
     /// The user asked for this task to be landed, in a run that otherwise does not land.
     pub land_asked: bool,
+    /// The user named the task when asking so: what holds it for a person was seen by one.
+    pub land_named: bool,
     /// The user asked to run the task again, after which it goes the whole way, also in a run that was
     /// stopped.
     pub retried: bool,
@@ -107,6 +109,7 @@ impl Task {
             collected: false,
             ready: 0,
             land_asked: false,
+            land_named: false,
             retried: false,
             landing: None,
             place: 0,

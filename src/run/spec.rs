@@ -90,6 +90,30 @@ pub struct Verify {
     pub timeout_ms: Option<u64>,
 }
 
+/// What holds a finished task for a person: it lands if somebody names it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Gates {
+    /// The most bytes that a file may have which the task adds or changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_file_size: Option<u64>,
+    /// Pathspecs of what no task changes unseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub protected: Vec<Text>,
+}
+
+/// How files are made that are generated from others, and so are not to be merged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Regenerate {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Pathspecs of the files.
+    pub patterns: Vec<Text>,
+    /// What makes them, for `sh -c` in a checkout of the merge.
+    pub cmd: String,
+    /// How long that may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
 /// What was asked: written once as `run.json` when the run starts, never changed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -137,6 +161,12 @@ pub struct RunSpec {
     /// In an atomic run, the others finish their work after one has failed.
     #[serde(default)]
     pub keep_going: bool,
+    /// What holds a finished task.
+    #[serde(default)]
+    pub gates: Gates,
+    /// Files that are made anew instead of merged.
+    #[serde(default)]
+    pub regenerate: Vec<Regenerate>,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }

@@ -22,7 +22,7 @@ fn record(event: Event) -> Record {
 }
 
 fn landing() -> Landing {
-    Landing { onto: oid(0), tip: oid(1), commit: oid(2), how: How::Merge }
+    Landing { onto: oid(0), tip: oid(1), commit: oid(2), how: How::Merge, settled: None }
 }
 
 /// One event of each kind, and one a step, about task `task`.
@@ -66,7 +66,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ),
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
-        ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![] }),
+        ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![], note: None }),
         ("verified", Event::Verified { task: task.clone(), commit: oid(2), tries: 1 }),
         (
             "rejected",
@@ -87,7 +87,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("rolled-back", Event::RolledBack { task: task.clone() }),
         ("taken-up", Event::TakenUp { task: task.clone() }),
         ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
-        ("land-requested", Event::LandRequested { task: task.clone() }),
+        ("land-requested", Event::LandRequested { task: task.clone(), all: false }),
         (
             "cleaned-up",
             Event::CleanedUp {
@@ -259,7 +259,7 @@ impl World {
             },
             Step::Collect => Event::Collected { task, work, note: None },
             Step::Merge { onto } => match pick(8) {
-                0 => Event::Conflicted { task, onto: oid(0), conflicts: vec![] },
+                0 => Event::Conflicted { task, onto: oid(0), conflicts: vec![], note: None },
                 1 => Event::NothingToLand { task, tip: None },
                 2 => held("no history in common"),
                 _ => {
@@ -435,7 +435,7 @@ proptest! {
         let mut again = ended;
         let ask = |task: &Task| match task {
             task if task.may_retry() => Some(Event::RetryRequested { task: task.name().clone(), fresh: false }),
-            task if task.may_land() => Some(Event::LandRequested { task: task.name().clone() }),
+            task if task.may_land() => Some(Event::LandRequested { task: task.name().clone(), all: true }),
             _ => None,
         };
         let asked: Vec<Event> = again.tasks.iter().filter_map(ask).collect();

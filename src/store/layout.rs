@@ -183,6 +183,11 @@ impl RunDir {
         self.task(name).join("prompt.md")
     }
 
+    /// Where branches and tags were before the task's agent was started.
+    pub fn refs(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("refs")
+    }
+
     /// Makes the directory of a task.
     pub fn create_task(&self, name: &TaskName) -> io::Result<PathBuf> {
         let dir = self.task(name);
@@ -193,6 +198,25 @@ impl RunDir {
             make_private_dir(&path)?;
         }
         Ok(dir)
+    }
+
+    /// The records of commands from the configuration that were run, in no order.
+    pub fn commands(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.dir.join("commands")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+
+    /// Makes the directory of one more command.
+    pub fn new_command(&self) -> io::Result<PathBuf> {
+        let all = self.dir.join("commands");
+        make_private_dir(&all)?;
+        for number in 1u32.. {
+            match DirBuilder::new().mode(0o700).create(all.join(number.to_string())) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|()| all.join(number.to_string())),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     pub(super) fn create(&self) -> io::Result<()> {

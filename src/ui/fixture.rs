@@ -61,7 +61,7 @@ pub(super) fn work(commits: u32) -> Work {
 }
 
 pub(super) fn landing(how: How) -> Landing {
-    Landing { onto: oid(0x1a2b3c4), tip: oid(0xfeed), commit: oid(0xbeef), how }
+    Landing { onto: oid(0x1a2b3c4), tip: oid(0xfeed), commit: oid(0xbeef), how, settled: None }
 }
 
 pub(super) fn conflict(path: &str, with: Option<&str>) -> Conflict {
@@ -155,7 +155,7 @@ impl Story {
 
     pub(super) fn collide(&mut self, second: i64, name: &str, conflicts: Vec<Conflict>) -> &mut Story {
         self.merge(second, name);
-        self.event(second, Event::Conflicted { task: name.into(), onto: oid(0xbeef), conflicts })
+        self.event(second, Event::Conflicted { task: name.into(), onto: oid(0xbeef), conflicts, note: None })
     }
 
     pub(super) fn end(&mut self, second: i64) -> &mut Story {

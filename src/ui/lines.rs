@@ -292,7 +292,7 @@ mod tests {
         let mut story = fixture::sample();
         let keeps = CleanUp { worktree_kept: Some("it has untracked files".into()), branch_kept: None };
         story.event(100, Event::CleanedUp { task: "auth".into(), cleanup: keeps });
-        story.event(200, Event::LandRequested { task: "billing".into() });
+        story.event(200, Event::LandRequested { task: "billing".into(), all: false });
         story.collect(201, "billing", Work { leftovers: 1, ..work(4) }).land(202, "billing", How::Merge);
         story.records.drain(..story.records.len() - 6);
         assert_snapshot!(told(&story));

@@ -328,7 +328,7 @@ mod tests {
             branch_kept: Some("used".into()),
         };
         story.event(99, Event::CleanedUp { task: "auth".into(), cleanup: keeps });
-        story.event(86_400, Event::LandRequested { task: "billing".into() });
+        story.event(86_400, Event::LandRequested { task: "billing".into(), all: false });
         story.event(
             86_401,
             Event::Collected { task: "billing".into(), work: work(4), note: Some("seen\nit".into()) },

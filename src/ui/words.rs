@@ -168,8 +168,10 @@ pub(super) fn spoilt(run: &Run) -> String {
 
 /// How a landed task landed: `fast-forward, 2 commits, 3 files +40 -2`.
 pub(super) fn landing(task: &Task) -> String {
-    let how = task.landing.as_ref().map(|landing| landing.how.to_string());
-    let parts: Vec<String> = how.into_iter().chain(task.work.as_ref().map(change)).collect();
+    let landing = task.landing.as_ref();
+    let how = landing.map(|landing| landing.how.to_string());
+    let settled = landing.and_then(|landing| landing.settled.as_deref()).map(text::one_line);
+    let parts: Vec<String> = how.into_iter().chain(settled).chain(task.work.as_ref().map(change)).collect();
     parts.join(", ")
 }
 

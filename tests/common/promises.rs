@@ -223,6 +223,12 @@ impl Sandbox {
             }
             other => panic!("I3: landed by {other}"),
         }
+        if landing["settled"].is_string() {
+            // A merge that git itself leaves to somebody; what settled it is told.
+            let merged = self.run_in(&self.repo, "git", &["merge-tree", "--write-tree", &onto, &tip]);
+            assert_eq!(merged.code, 1, "I3: {commit} was settled without a conflict");
+            return;
+        }
         let into = if how == "merge" { onto } else { self.with_what_landed(&onto, &tip) };
         let merged = self.git(&["merge-tree", "--write-tree", &into, &tip]);
         assert_eq!(self.oid(&format!("{commit}^{{tree}}")), merged, "I3: the tree of {commit}");
@@ -409,8 +415,18 @@ fn explains(run: &Path, spec: &Value, rest: &str) -> bool {
         // What a check refused stays to be looked at.
         return journal(run).iter().any(|event| event["event"] == "rejected" && event["task"] == task);
     }
-    let kinds =
-        ["tip", "detached", "other-branch", "deleted", "overwritten", "leftovers", "attempt", "abandoned"];
+    let kinds = [
+        "tip",
+        "detached",
+        "other-branch",
+        "deleted",
+        "overwritten",
+        "leftovers",
+        "attempt",
+        "abandoned",
+        "moved",
+        "resolver",
+    ];
     let tasks = spec["tasks"].as_array().expect("a list");
     rest.rsplit_once('/').is_some_and(|(task, what)| {
         // An older one that the newer does not hold has a number or its commit behind its name.

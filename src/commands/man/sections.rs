@@ -86,6 +86,30 @@ pub const CONFIGURATION: Section = Section {
             "Uncommitted work of an agent that exited 0: commit it (the default), or refuse it, which \
              holds the task for you.",
         ),
+        (
+            "parallel.maxFileSize",
+            "Holds a task for you that adds or changes a file with more bytes than this; k, m and g may follow \
+             the number. Files that Git LFS keeps count as their pointers. Land the task by name if it is \
+             meant so. Default: no limit.",
+        ),
+        (
+            "parallel.protected",
+            "A pathspec, as in gitglossary(7): a task that changes a path that matches is held for you, and \
+             lands once you name it. May be given several times. Default: none.",
+        ),
+        (
+            "parallel.regenerate.NAME.pattern",
+            "A pathspec of files that are made from others, such as Cargo.lock; may be given several times. If \
+             such a file collides when a task is landed, it is made anew instead of merged. One that merges \
+             without a conflict is left as it is.",
+        ),
+        (
+            "parallel.regenerate.NAME.cmd",
+            "What makes them, run by 'sh -c' in a checkout of the merge where they are as the target has them, \
+             with an agent's environment; GIT_PARALLEL_CONFLICTS names those that collide. Of what it writes, \
+             the files that match land. If it fails, the conflict is yours.",
+        ),
+        ("parallel.regenerate.NAME.timeout", "Stop it if it runs longer, such as 90s or 30m. Default: 10m."),
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         (
@@ -130,7 +154,10 @@ pub const ENVIRONMENT: Section = Section {
         ("GIT_PARALLEL_PROMPT_FILE", "A file that holds the prompt, if the task has one."),
         ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
-        ("GIT_PARALLEL_CONFLICTS", "For resolve alone: the paths that collide, one a line."),
+        (
+            "GIT_PARALLEL_CONFLICTS",
+            "For resolve and for parallel.regenerate.NAME.cmd: the paths that collide, one a line.",
+        ),
         (
             "GIT_CEILING_DIRECTORIES",
             "Names the directory of the worktrees as well, so that git in a worktree can't find the \
@@ -149,8 +176,10 @@ pub const FILES: Section = Section {
         ("parallel/runs/RUN/tasks/TASK/output.log", "The agent's output."),
         ("parallel/runs/RUN/verify/COMMIT/output.log", "What the check of that commit wrote."),
         ("parallel/passed", "Which trees passed which check."),
+        ("parallel/runs/RUN/commands/N/output.log", "The output of a command from the configuration."),
         ("parallel/lock", "Held while a run goes on; it tells which."),
         ("refs/parallel/RUN/", "Keeps the commits of the run's tasks reachable."),
         ("../REPO.worktrees/TASK", "The task's worktree."),
+        ("../REPO.worktrees/.settle", "Where conflicts settle themselves; gone when the run ends."),
     ],
 };

@@ -1,0 +1,124 @@
+//! A command of the user's from the configuration: run by `sh -c`, under a shim of its own, as an agent is.
+//! So it has a process group and a log of its own, all that it starts ends with it, and it can be stopped
+//! whoever started it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use super::agent::GRACE_MS;
+use crate::run::{Exit, Stop, Text};
+use crate::shim::{self, Progress, Shim, ShimSpec};
+
+/// The most that is kept of a command's output.
+const LOG_CAP: u64 = 4 << 20;
+
+/// Of its output, what is told when it fails.
+const LAST_LINES: usize = 3;
+
+/// What to run.
+pub(super) struct Command<'a> {
+    /// For the shell.
+    pub(super) text: &'a str,
+    /// The directory to run it in.
+    pub(super) dir: &'a Path,
+    /// Environment variables to set.
+    pub(super) env: Vec<(String, Text)>,
+    /// How long it may run, in milliseconds.
+    pub(super) timeout_ms: u64,
+}
+
+/// Runs a command to its end. For the threads of workers; `Err` says in words why it did not succeed, with
+/// the last lines that it printed.
+///
+/// # Errors
+/// If it can't even be tried.
+pub(super) fn run(context: &Context, command: &Command) -> Result<Result<(), String>> {
+    let record = context.dir.new_command().context("cannot create the record of a command")?;
+    let spec = ShimSpec {
+        dir: record.as_path().into(),
+        attempt: 1,
+        argv: vec!["sh".into(), "-c".into(), command.text.into()],
+        cwd: command.dir.into(),
+        env: command.env.clone(),
+        scrub: crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect(),
+        timeout_ms: Some(command.timeout_ms),
+        grace_ms: GRACE_MS,
+        log_cap: LOG_CAP,
+        open_files: context.open_files,
+    };
+    // The supervisor's loop drives the timers and pipes that this waits for.
+    let runtime = tokio::runtime::Handle::try_current().context("no supervisor is at work")?;
+    let exit = runtime.block_on(see_through(context, &spec))?;
+    if exit.code == Some(0) && !exit.timed_out && !exit.stopped {
+        return Ok(Ok(()));
+    }
+    let how = match &exit {
+        Exit { timed_out: true, .. } => format!("ran for more than {} s", command.timeout_ms.div_ceil(1000)),
+        Exit { stopped: true, .. } => "was stopped".to_owned(),
+        exit => exit.words(),
+    };
+    let said = last_lines(&record);
+    Ok(Err(if said.is_empty() { how } else { format!("{how}: {said}") }))
+}
+
+async fn see_through(context: &Context, spec: &ShimSpec) -> Result<Exit> {
+    let mut stops = context.stopping.subscribe();
+    if stops.borrow_and_update().is_some() {
+        return Ok(Exit { stopped: true, ..Exit::default() });
+    }
+    let mut shim = Shim::spawn(spec).context("cannot start the command")?;
+    loop {
+        tokio::select! {
+            progress = shim.next() => {
+                if let Progress::Exited(exit) = progress {
+                    return Ok(exit);
+                }
+            }
+            Ok(()) = stops.changed() => {
+                if let Some(stop) = *stops.borrow_and_update() {
+                    // It fails only where the shim is gone already; its exit is on the way then.
+                    let _ = shim.stop(stop);
+                }
+            }
+        }
+    }
+}
+
+fn last_lines(record: &Path) -> String {
+    let log = std::fs::read(record.join("output.log")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&log);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join(" | ")
+}
+
+/// Passes something on to the commands that run.
+pub(super) fn tell(context: &Context, request: shim::Request) {
+    for record in context.dir.commands() {
+        // Most have ended.
+        let _ = shim::request(&record, request);
+    }
+}
+
+/// Ends the commands that run, and starts no more.
+pub(super) fn stop_all(context: &Context, how: Stop) {
+    context.stopping.send_replace(Some(how));
+    tell(context, shim::Request::Stop(how));
+}
+
+/// Ends what a dead supervisor left running: what it would have done with the result is done anew.
+pub(super) async fn end_leftovers(context: &Context) {
+    for record in context.dir.commands() {
+        if shim::is_alive(&record).unwrap_or(false) {
+            let _ = shim::request(&record, shim::Request::Stop(Stop::Term));
+            let gone = record.clone();
+            let _ = tokio::task::spawn_blocking(move || shim::wait_gone(&gone)).await;
+        }
+        if shim::exit_record(&record, 1).ok().flatten().is_none() {
+            shim::end_orphans(&record, Duration::from_millis(GRACE_MS)).await;
+            shim::discard(&record);
+        }
+    }
+}
