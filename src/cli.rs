@@ -1,11 +1,15 @@
 //! The command line: the one source of help, man pages and completions.
 
+mod conflicts;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+pub use conflicts::ConflictsArgs;
 
 use crate::plan::parse_duration;
 
@@ -44,6 +48,7 @@ pub enum Command {
     Retry(RetryArgs),
     Resolve(ResolveArgs),
     Land(LandArgs),
+    Conflicts(ConflictsArgs),
     List(ListArgs),
     Cleanup(CleanupArgs),
     Doctor(DoctorArgs),

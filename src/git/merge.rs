@@ -4,6 +4,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Repository;
 use super::command::split_nul;
+use super::foretell::conflict_paths;
 use super::refs::{is_first_parent, merge_bases, parse_oid};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -67,11 +68,7 @@ pub fn merge(repo: &Repository, onto: &Oid, tip: &Oid, no_ff: bool, message: &st
             let tree = parse_oid(fields.next().context("git merge-tree gave no tree")?)?;
             commit(repo, &tree, onto, tip, message).map(Merged::Commit)
         }
-        Some(1) => {
-            let mut paths: Vec<Text> = fields.skip(1).map(Text::from).collect();
-            paths.dedup();
-            Ok(Merged::Conflicts(paths))
-        }
+        Some(1) => Ok(Merged::Conflicts(conflict_paths(fields.skip(1), [onto, tip]))),
         _ => Err(output.to_error("merge-tree").into()),
     }
 }

@@ -7,15 +7,18 @@
 //! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
 
 mod abandoned;
+mod changed;
 mod command;
 mod config;
 mod durable;
+mod foretell;
 mod guard;
 mod here;
 mod hooks;
 mod identity;
 mod index;
 mod index_lock;
+mod leash;
 mod merge;
 mod obstacles;
 mod publish;
@@ -36,15 +39,17 @@ pub use abandoned::abandoned;
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
+pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{MergeHere, conclude_merge, merge_here};
 pub use identity::check_identity;
+pub use leash::Leash;
 pub use merge::{Merged, changed_paths, diff_stat, merge, merge_message};
 pub use publish::{Published, publish};
 pub use recover::recover;
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
-    is_ancestor, list, merge_bases, resolve, set_ref,
+    is_ancestor, list, local_branch, merge_bases, resolve, set_ref,
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};

@@ -109,6 +109,17 @@ pub fn has_exited(child: u32) -> io::Result<bool> {
     }
 }
 
+/// Waits until our child has exited, and leaves it unreaped.
+pub fn wait_unreaped(child: u32) -> io::Result<()> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid(child)?), options) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other.map(drop)?),
+        }
+    }
+}
+
 /// Signals the process group that our *unreaped* child leads; returns whether it had a member.
 pub fn signal_group(leader: u32, signal: Signal) -> io::Result<bool> {
     was_there(rustix::process::kill_process_group(pid(leader)?, signal))

@@ -8,6 +8,7 @@
 //! view). Nothing foreign is printed that did not pass through `text`.
 
 mod confirm;
+mod conflicts;
 #[cfg(test)]
 mod fixture;
 mod json;
@@ -27,6 +28,7 @@ mod text;
 mod words;
 
 pub use confirm::{Answer, ask};
+pub use conflicts::{Collision, Conflicts, conflicts, conflicts_json};
 pub use json::{list_json, status_json};
 pub use look::Look;
 pub use plan::{PlanView, plan};
