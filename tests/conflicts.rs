@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Output, Sandbox, tree};
+use common::{Output, Running, Sandbox, tree, wait_until};
 use serde_json::{Value, json};
 
 /// A branch off `from` that does this.
@@ -226,4 +226,124 @@ fn tasks_of_the_latest_run_are_compared_by_their_names() {
     sandbox.git(&["worktree", "remove", "--force", "../shop.worktrees/copy"]);
     sandbox.git(&["branch", "-qD", "feature/copy"]);
     sandbox.parallel(&["conflicts"]).expect(1).tells(&["other conflicts with main in src/db.rs"]);
+}
+
+/// Waits until a run has told this on stdout.
+#[track_caller]
+fn await_line(run: &Running, line: &str) {
+    wait_until(line, || run.so_far().0.contains(line));
+}
+
+fn warnings(stdout: &str) -> Vec<&str> {
+    let lines = stdout.lines().filter(|line| line.contains("will conflict"));
+    lines.map(|line| line.split_once("] ").map_or(line, |(_, words)| words)).collect()
+}
+
+#[test]
+fn a_run_warns_while_its_agents_still_work() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(
+        r#"case $task in
+            auth|billing) sed -i "5s/.*/$task/" src/db.rs ;;
+            cart|docs) echo "$task" > new.txt ;;
+            *) echo alone > alone.txt ;;
+        esac
+        commit; await "$task.go"
+        if [ $task = docs ]; then git rm -q new.txt; echo docs > docs.txt; commit; fi"#,
+    );
+    let run = sandbox.spawn_run(&["-j5", "auth", "billing", "cart", "docs", "search"], &agent);
+    await_line(&run, "auth and billing will conflict in src/db.rs\n");
+    await_line(&run, "cart and docs will conflict in new.txt\n");
+    assert!(!run.so_far().0.contains("landed"));
+    sandbox.mark("docs.go");
+    await_line(&run, "docs: landed");
+    ["auth", "billing", "cart", "search"].iter().for_each(|task| sandbox.mark(&format!("{task}.go")));
+    let output = run.wait().expect(1);
+    sandbox.check_run(&before, &output);
+    assert_eq!(sandbox.status()["counts"]["landed"], 4);
+    let mut told = warnings(&output.stdout);
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        ["auth and billing will conflict in src/db.rs", "cart and docs will conflict in new.txt"],
+        "{}",
+        output.stdout
+    );
+}
+
+#[test]
+fn the_same_conflict_is_told_once_however_often_the_branches_move() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(
+        r#"edit() { sed -i "5s/.*/$task $1/" src/db.rs; [ $1 != 9 ] || echo "$task" > more.txt; commit; }
+        for i in 1 2 3; do edit $i; done; await second
+        for i in 4 5 6; do edit $i; done; mark "$task.moved"; await third; edit 9; await end"#,
+    );
+    let run = sandbox.spawn_run(&["a", "b"], &agent);
+    await_line(&run, "a and b will conflict in src/db.rs\n");
+    sandbox.mark("second");
+    ["a.moved", "b.moved"].iter().for_each(|mark| sandbox.await_mark(mark));
+    sandbox.mark("third");
+    await_line(&run, "will conflict in more.txt, src/db.rs\n");
+    // The user moves the target into the way of both.
+    sandbox.write("src/db.rs", "another\n");
+    sandbox.git(&["commit", "-qam", "another"]);
+    await_line(&run, "b will conflict with main in src/db.rs\n");
+    sandbox.mark("end");
+    let output = run.wait().expect(1);
+    let expected = [
+        "a and b will conflict in src/db.rs",
+        "a and b will conflict in more.txt, src/db.rs",
+        "a will conflict with main in src/db.rs",
+        "b will conflict with main in src/db.rs",
+    ];
+    assert_eq!(warnings(&output.stdout), expected, "{}", output.stdout);
+    // A landing that brings a conflict between tasks to the target is no news.
+    let agent = sandbox.agent(
+        r#"sed -i "s/another/$task/" src/db.rs; commit; await "$task.end"
+        [ $task = c ] || { echo again > again.txt; commit; mark again; await after; }"#,
+    );
+    let run = sandbox.spawn_run(&["c", "d"], &agent);
+    await_line(&run, "c and d will conflict in src/db.rs\n");
+    sandbox.mark("c.end");
+    await_line(&run, "c: landed");
+    sandbox.mark("d.end");
+    sandbox.await_mark("again");
+    sandbox.mark("after");
+    let output = run.wait().expect(1);
+    assert_eq!(warnings(&output.stdout), ["c and d will conflict in src/db.rs"]);
+}
+
+#[test]
+fn scripts_are_warned_by_an_event_and_nothing_depends_on_it() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(r#"sed -i "5s/.*/$task/" src/db.rs; commit; await end"#);
+    let run = sandbox.spawn_run(&["--json", "a", "b"], &agent);
+    await_line(&run, "conflict-foreseen");
+    sandbox.mark("end");
+    let output = run.wait().expect(1);
+    let events: Vec<Value> =
+        output.stdout.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let foreseen: Vec<&Value> = events.iter().filter(|e| e["event"] == "conflict-foreseen").collect();
+    assert_eq!(foreseen.len(), 1);
+    assert_eq!((&foreseen[0]["tasks"], &foreseen[0]["paths"]), (&json!(["a", "b"]), &json!(["src/db.rs"])));
+    let id = sandbox.status()["run"]["id"].as_str().expect("an id").to_owned();
+    let journal = sandbox.repo.join(".git/parallel/runs").join(id).join("journal.jsonl");
+    assert!(!std::fs::read_to_string(journal).expect("it is there").contains("foreseen"));
+    sandbox.parallel(&["cleanup", "--force", "a", "b"]);
+
+    // Where looking ahead goes wrong, the run goes its way.
+    sandbox.write(".gitattributes", "*.rs merge=fatal\n");
+    sandbox.commit_all("Merge by a driver");
+    let driver =
+        format!(": > '{0}/looked'; [ -e '{0}/late' ] || kill -9 $PPID; exit 1", sandbox.io("").display());
+    sandbox.git(&["config", "merge.fatal.driver", &driver]);
+    let agent = sandbox.agent(r#"sed -i "1s/.*/$task/" src/db.rs; commit; await late"#);
+    let run = sandbox.spawn_run(&["c", "d"], &agent);
+    sandbox.await_mark("looked");
+    sandbox.mark("late");
+    let output = run.wait().expect(1);
+    sandbox.expect_states(&[("c", "landed"), ("d", "conflicted")]);
+    assert!(warnings(&output.stdout).is_empty(), "{}", output.all());
 }

@@ -18,7 +18,6 @@ struct Leashed {
 }
 
 impl Leash {
-    #[cfg(test)]
     /// Kills the call that runs, with all that it started in its process group, and lets no other begin.
     pub fn pull(&self) {
         let mut leashed = self.lock();

@@ -8,6 +8,7 @@
 mod decide;
 mod event;
 mod facts;
+mod foreseen;
 mod machine;
 mod model;
 mod overlap;
@@ -18,6 +19,7 @@ mod text;
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Work};
+pub use foreseen::{Foreseen, Told, is_open};
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{Leftovers, RunId, RunSpec, TaskName, TaskSpec, full_branch_name};

@@ -25,8 +25,8 @@ use portable as platform;
 pub use background::run_in_background;
 pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
-    Growth, become_subreaper, descendants, git_at_work, make_fifo, marked, own_executable, parent_may_be_git,
-    reap, set_own_name, signal,
+    Arrivals, Growth, become_subreaper, descendants, git_at_work, lower_own_priority, make_fifo, marked,
+    own_executable, parent_may_be_git, reap, set_own_name, signal,
 };
 pub use rustix::process::Signal;
 

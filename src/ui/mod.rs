@@ -11,6 +11,7 @@ mod confirm;
 mod conflicts;
 #[cfg(test)]
 mod fixture;
+mod foreseen;
 mod json;
 mod lines;
 mod live;
