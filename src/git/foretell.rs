@@ -225,8 +225,15 @@ impl Scratch {
             .env("GIT_OBJECT_DIRECTORY", self.dir.path())
             .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", &self.alternates)
             .env("GIT_ATTR_SOURCE", attributes.as_str())
-            .args(["-c", "core.fsync=none", "-c", "core.looseCompression=0", "merge-tree", "--write-tree"])
-            .args(["-z", "--name-only", "--no-messages"])
+            .args([
+                "-c",
+                "core.fsync=none",
+                "-c",
+                "core.looseCompression=0",
+                "-c",
+                "core.createObject=rename",
+            ])
+            .args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"])
     }
 }
 
