@@ -1,5 +1,7 @@
 //! The command line: the one source of help, man pages and completions.
 
+mod conflicts;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use clap_complete::Shell;
 
 mod strategy;
 
+pub use conflicts::ConflictsArgs;
 pub use strategy::StrategyArg;
 
 use crate::plan::parse_duration;
@@ -48,6 +51,7 @@ pub enum Command {
     Retry(RetryArgs),
     Resolve(ResolveArgs),
     Land(LandArgs),
+    Conflicts(ConflictsArgs),
     List(ListArgs),
     Cleanup(CleanupArgs),
     Doctor(DoctorArgs),

@@ -16,7 +16,10 @@ use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 use super::print;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
-use sections::{AGENT_ARGUMENTS, CONFIGURATION, ENVIRONMENT, EXIT_STATUS, FILES, Section, VERIFICATION};
+use sections::{
+    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES,
+    Section, VERIFICATION,
+};
 
 /// Writes the pages into a directory.
 pub fn man(args: &ManArgs) -> Result<u8> {
@@ -62,6 +65,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
     let sections: &[&Section] = match command.get_name() {
         "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
         "run" => &[&AGENT_ARGUMENTS, &VERIFICATION, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
+        "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };
     for section in sections {

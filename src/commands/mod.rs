@@ -3,6 +3,7 @@
 mod abort;
 mod cleanup;
 mod completions;
+mod conflicts;
 mod demo;
 mod doctor;
 mod follow;
@@ -38,6 +39,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Retry(args) => retry::retry(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Land(args) => land::land(&args),
+        Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -13,6 +13,7 @@ mod collect;
 mod command;
 mod context;
 pub mod control;
+mod foresight;
 mod gates;
 mod landed;
 mod landing;
@@ -43,11 +44,12 @@ pub use collect::ABANDONED;
 pub use context::Context;
 
 use crate::error::{Failure, exit};
-use crate::run::{Action, Event, Exit, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
+use crate::run::{Action, Event, Exit, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
 use crate::shim;
 use crate::store::Journal;
 use crate::ui::Ui;
 use control::Request;
+use foresight::Foresight;
 
 /// Open files that an agent takes here: its shim's pipes, and a handle on the process.
 const FILES_OF_AN_AGENT: u64 = 4;
@@ -65,6 +67,8 @@ enum Message {
     Suspend,
     /// One more agent could not be started, for this reason.
     NoRoom(TaskName, String),
+    /// All that would conflict if it were landed now.
+    Foreseen(Vec<Foreseen>),
 }
 
 /// Where workers send what they have to say.
@@ -105,6 +109,7 @@ pub struct Engine {
     wanted: WantedOutput,
     /// Takes requests while the run goes on.
     control: Option<control::Control>,
+    foresight: Foresight,
     broken: Option<anyhow::Error>,
 }
 
@@ -124,6 +129,7 @@ impl Engine {
             agents: HashMap::new(),
             wanted,
             control: None,
+            foresight: Foresight::default(),
             broken: None,
         }
     }
@@ -141,6 +147,7 @@ impl Engine {
             .build()
             .context("cannot start the supervisor")?;
         let result = runtime.block_on(self.run_loop(first));
+        self.foresight.stop();
         // Workers that are still busy after a broken journal are not waited for.
         runtime.shutdown_background();
         self.ui.finish(&self.run, Timestamp::now());
@@ -166,6 +173,7 @@ impl Engine {
         }
         self.record(Event::RunStarted { pid: std::process::id() });
         self.fit_open_files();
+        self.foresight.start(self.context.clone(), self.outbox.clone());
         for event in first {
             self.request(event);
         }
@@ -173,6 +181,7 @@ impl Engine {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while self.broken.is_none() {
             self.act();
+            self.foresight.follow(&self.run);
             if self.run.finished_at.is_some() {
                 break;
             }
@@ -223,6 +232,7 @@ impl Engine {
             }
             Message::Suspend => self.suspend(),
             Message::NoRoom(task, why) => self.run_fewer(task, why),
+            Message::Foreseen(foreseen) => self.foresee(foreseen),
             Message::Signal(cause) => {
                 let event = signals::respond(&self.run, cause);
                 self.announce_stop(&event);

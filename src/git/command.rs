@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use super::Leash;
 use crate::run::Text;
 
 /// The environment variables that tie git to one repository, as `git rev-parse --local-env-vars` prints
@@ -83,6 +84,7 @@ pub struct Git {
     users_repository: bool,
     retry_locks: bool,
     unpinned: bool,
+    leash: Option<Leash>,
 }
 
 /// What a call of git came to.
@@ -207,6 +209,13 @@ impl Git {
         self.env("GIT_OPTIONAL_LOCKS", "0")
     }
 
+    /// Lets another thread end it.
+    #[must_use]
+    pub(super) fn on(mut self, leash: &Leash) -> Self {
+        self.leash = Some(leash.clone());
+        self
+    }
+
     /// Tries again, for about two seconds, while another git holds a lock that is needed.
     #[must_use]
     pub fn retry_locks(mut self) -> Self {
@@ -310,7 +319,11 @@ impl Git {
             (None, None) => Stdio::null(),
         };
         command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| match &self.dir {
+        let spawned = match &self.leash {
+            Some(leash) => leash.spawn(&mut command),
+            None => command.spawn(),
+        };
+        let mut child = spawned.with_context(|| match &self.dir {
             Some(dir) if !dir.is_dir() => format!("cannot run git in {}", dir.display()),
             _ => "cannot run git".to_owned(),
         })?;
@@ -320,7 +333,11 @@ impl Git {
             // A git that fails early does not read it all; its exit code tells.
             thread::spawn(move || pipe.write_all(&bytes));
         }
-        let status = child.wait().context("cannot wait for git")?;
+        let status = match &self.leash {
+            Some(leash) => leash.wait(&mut child),
+            None => child.wait(),
+        };
+        let status = status.context("cannot wait for git")?;
         let mut stderr = String::from_utf8_lossy(&stderr.map_or_else(Vec::new, Tap::finish)).into_owned();
         if let Some(signal) = status.signal() {
             stderr.push_str(&format!("\nkilled by signal {signal}"));

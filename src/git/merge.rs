@@ -4,6 +4,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::Repository;
 use super::command::split_nul;
+use super::foretell::conflict_paths;
 use super::refs::{merge_bases, parse_oid};
 use crate::run::{Oid, Text};
 
@@ -92,11 +93,7 @@ fn merge_tree(
     let mut fields = split_nul(&output.stdout);
     match output.code {
         Some(0) => Ok(Ok(parse_oid(fields.next().context("git merge-tree gave no tree")?)?)),
-        Some(1) => {
-            let mut paths: Vec<Text> = fields.skip(1).map(Text::from).collect();
-            paths.dedup();
-            Ok(Err(paths))
-        }
+        Some(1) => Ok(Err(conflict_paths(fields.skip(1), [onto, tip]))),
         _ => Err(output.to_error("merge-tree").into()),
     }
 }

@@ -8,15 +8,18 @@
 
 mod abandoned;
 mod candidate;
+mod changed;
 mod command;
 mod config;
 mod durable;
+mod foretell;
 mod guard;
 mod here;
 mod hooks;
 mod identity;
 mod index;
 mod index_lock;
+mod leash;
 mod merge;
 mod moves;
 mod obstacles;
@@ -44,12 +47,14 @@ pub use candidate::{Merged, Wish, candidate, settled_candidate};
 pub use command::{Git, LOCAL_ENV_VARS};
 pub use config::Config;
 pub use durable::make_durable;
+pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{
     MergeHere, Staged, changed_beside, conclude_merge, continue_rebase, merge_commit_here, merge_here,
     rebase_here, record_resolution, reset_branch_here, stage_tracked, staged, write_index_tree,
 };
 pub use identity::check_identity;
+pub use leash::Leash;
 pub use merge::{changed_paths, diff_stat, tree_of};
 pub use moves::{
     branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
@@ -61,7 +66,7 @@ pub use rebase::OLDEST_GIT_FOR_REBASE;
 pub use recover::recover;
 pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
-    is_ancestor, is_merge_of, list, log, merge_bases, new_commits, resolve, set_ref,
+    is_ancestor, is_merge_of, list, local_branch, log, merge_bases, new_commits, resolve, set_ref,
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};

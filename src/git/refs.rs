@@ -10,7 +10,7 @@ use super::command::GitError;
 use super::ref_edit::{self, Edit};
 use super::{Git, Repository};
 use crate::error::{Failure, exit};
-use crate::run::{Oid, Text};
+use crate::run::{Oid, Text, full_branch_name};
 
 /// What a worktree's HEAD is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -71,6 +71,18 @@ pub fn branch_tip(repo: &Repository, name: &Text) -> Result<Option<Oid>> {
         },
     };
     oid(id).map(Some)
+}
+
+/// The tip of the local branch of this short name; `None` if there is none, or can't be.
+///
+/// # Errors
+/// If the ref can't be read.
+pub fn local_branch(repo: &Repository, short: &Text) -> Result<Option<Oid>> {
+    let full = full_branch_name(short);
+    if gix::validate::reference::branch_name(full.as_bstr()).is_err() {
+        return Ok(None);
+    }
+    branch_tip(repo, &full)
 }
 
 /// Whether a ref stands for another one (`git symbolic-ref`).
@@ -336,6 +348,8 @@ mod tests {
         sandbox.git(&["tag", "v1"]);
         sandbox.git(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]);
         assert_eq!(branch_tip(&repo, &"refs/heads/v1".into()).unwrap(), None);
+        assert_eq!(local_branch(&repo, &"alias".into()).unwrap(), Some(sandbox.oid("HEAD")));
+        assert_eq!(local_branch(&repo, &"main~0".into()).unwrap(), None);
         assert_eq!(branch_tip(&repo, &"refs/heads/alias".into()).unwrap(), Some(sandbox.oid("HEAD")));
         assert!(is_symbolic(&repo, &"refs/heads/alias".into()).unwrap());
         assert!(!is_symbolic(&repo, &"refs/heads/main".into()).unwrap());

@@ -9,9 +9,11 @@ mod atomic;
 mod decide;
 mod event;
 mod facts;
+mod foreseen;
 mod machine;
 mod memory;
 mod model;
+mod overlap;
 mod queue;
 mod spec;
 mod state;
@@ -20,7 +22,9 @@ mod text;
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Verdict, Work};
+pub use foreseen::{Foreseen, Told, is_open};
 pub use model::{Run, RunState, Task};
+pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{
     Gates, Leftovers, Regenerate, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify, full_branch_name,
 };

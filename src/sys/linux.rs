@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, Mode};
 use rustix::io::Errno;
@@ -217,6 +217,77 @@ impl Growth {
         while rustix::io::read(&self.0, &mut events).is_ok_and(|n| n == events.len()) {}
         Ok(true)
     }
+}
+
+/// Tells when something is put into one of several directories.
+pub struct Arrivals {
+    queue: OwnedFd,
+    wake: OwnedFd,
+}
+
+impl Arrivals {
+    /// Watches nothing yet.
+    pub fn new() -> io::Result<Self> {
+        let queue = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Arrivals { queue, wake })
+    }
+
+    /// Watches a directory for files that are moved to their place in it, as git writes refs. One that is not
+    /// there is waited for. Watching it again does no harm.
+    pub fn watch(&self, directory: &Path) -> io::Result<()> {
+        let gone = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        let flags = WatchFlags::MOVED_TO | gone | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
+        let add = |directory, flags| match inotify::add_watch(&self.queue, directory, flags) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(io::Error::from(error)),
+        };
+        if add(directory, flags)? {
+            return Ok(());
+        }
+        for above in directory.ancestors().skip(1) {
+            if add(above, flags | WatchFlags::CREATE)? {
+                // It may have come in between.
+                return add(directory, flags).map(drop);
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// Lets [`Arrivals::wait`] return.
+    pub fn wake(&self) {
+        // It fails only if it was woken very often already.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Waits until something arrived, or somebody called [`Arrivals::wake`], since the last time.
+    pub fn wait(&self) -> io::Result<()> {
+        let mut fds = [&self.queue, &self.wake].map(|fd| PollFd::new(fd, PollFlags::IN));
+        loop {
+            match rustix::event::poll(&mut fds, None) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                Ok(_) => break,
+            }
+        }
+        self.forget();
+        Ok(())
+    }
+
+    /// Forgets what has arrived so far, and calls of [`Arrivals::wake`].
+    pub fn forget(&self) {
+        for fd in [&self.queue, &self.wake] {
+            let mut bytes = [0; 4096];
+            while rustix::io::read(fd, &mut bytes).is_ok_and(|n| n > 8) {}
+        }
+    }
+}
+
+/// Lets others go first: this thread, and what it starts.
+pub fn lower_own_priority() {
+    // On Linux that is the thread's own.
+    let _ = rustix::process::nice(10);
 }
 
 #[cfg(test)]

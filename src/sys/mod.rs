@@ -25,8 +25,8 @@ use portable as platform;
 pub use background::run_in_background;
 pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
-    Growth, become_subreaper, descendants, git_at_work, make_fifo, marked, own_executable, parent_may_be_git,
-    reap, set_own_name, signal,
+    Arrivals, Growth, become_subreaper, descendants, git_at_work, lower_own_priority, make_fifo, marked,
+    own_executable, parent_may_be_git, reap, set_own_name, signal,
 };
 pub use rustix::process::Signal;
 
@@ -106,6 +106,17 @@ pub fn has_exited(child: u32) -> io::Result<bool> {
         Err(rustix::io::Errno::CHILD) => Ok(true),
         Err(rustix::io::Errno::INTR) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until our child has exited, and leaves it unreaped.
+pub fn wait_unreaped(child: u32) -> io::Result<()> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    loop {
+        match rustix::process::waitid(WaitId::Pid(pid(child)?), options) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other.map(drop)?),
+        }
     }
 }
 

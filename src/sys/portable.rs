@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -100,3 +101,44 @@ impl Growth {
         Ok((meta.len(), meta.modified().ok()))
     }
 }
+
+/// Nothing tells here what is put into a directory, and looking again and again would cost too much.
+#[derive(Default)]
+pub struct Arrivals {
+    woken: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Arrivals {
+    /// Only [`Arrivals::wake`] will end a wait.
+    pub fn new() -> io::Result<Self> {
+        Ok(Arrivals::default())
+    }
+
+    /// Does nothing.
+    pub fn watch(&self, _directory: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Lets [`Arrivals::wait`] return.
+    pub fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits until somebody called [`Arrivals::wake`] since the last time.
+    pub fn wait(&self) -> io::Result<()> {
+        let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.wake.wait_while(woken, |woken| !*woken);
+        *woken.unwrap_or_else(PoisonError::into_inner) = false;
+        Ok(())
+    }
+
+    /// Forgets calls of [`Arrivals::wake`].
+    pub fn forget(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+}
+
+/// Does nothing: it would be the whole process.
+pub fn lower_own_priority() {}

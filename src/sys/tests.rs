@@ -54,3 +54,37 @@ fn init_and_our_own_group_can_t_be_signalled() {
         assert!(signal_child(bad, Signal::CONT).is_err());
     }
 }
+
+#[test]
+fn arrivals_are_told_also_in_directories_that_come_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join("not/yet");
+    let arrivals = Arrivals::new().unwrap();
+    arrivals.watch(&deep).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| arrivals.wait().unwrap());
+        std::fs::create_dir(dir.path().join("not")).unwrap();
+    });
+    // Watched from below now.
+    arrivals.watch(&deep).unwrap();
+    arrivals.forget();
+    std::fs::create_dir(&deep).unwrap();
+    arrivals.wait().unwrap();
+    arrivals.watch(&deep).unwrap();
+    arrivals.forget();
+    std::fs::write(dir.path().join("ref.lock"), "").unwrap();
+    std::fs::rename(dir.path().join("ref.lock"), deep.join("ref")).unwrap();
+    arrivals.wait().unwrap();
+    arrivals.wake();
+    arrivals.wait().unwrap();
+    assert!(arrivals.watch(Path::new("/dev/null/x")).is_err());
+    let portable = portable::Arrivals::new().unwrap();
+    portable.watch(&deep).unwrap();
+    portable.wake();
+    portable.wait().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| portable.wait().unwrap());
+        portable.wake();
+    });
+    portable.forget();
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::status::Supervisor;
 use super::summary::Logs;
-use crate::run::{Event, Record, Run, Task, TaskState, Text};
+use crate::run::{Event, Foreseen, Record, Run, Task, TaskState, Text};
 
 /// An event as one line of `run --json`. The last one also says how the tasks came out.
 pub fn event(run: &Run, record: &Record) -> String {
@@ -28,6 +28,18 @@ pub fn event(run: &Run, record: &Record) -> String {
     };
     // Only a map with keys that are no strings can't be written, and there is none.
     line.unwrap_or_default() + "\n"
+}
+
+/// A conflict that is foreseen, as one line of `run --json`: of two tasks, or of one and the target.
+pub fn foreseen(run: &Run, at: Timestamp, one: &Foreseen) -> String {
+    let event = "conflict-foreseen";
+    let line = match &one.with {
+        Some(with) => json!({ "at": at, "event": event, "tasks": [one.task, with], "paths": one.paths }),
+        None => {
+            json!({ "at": at, "event": event, "tasks": [one.task], "target": run.spec.target, "paths": one.paths })
+        }
+    };
+    format!("{line}\n")
 }
 
 /// How many tasks are in each state. Every state is there, so that a script can rely on it.

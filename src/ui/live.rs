@@ -22,6 +22,8 @@ pub(super) struct Frame<'a> {
     pub(super) turn: usize,
     /// The last line of a task's output.
     pub(super) output: &'a dyn Fn(&Task) -> Option<&'a str>,
+    /// What a task's landing will conflict with.
+    pub(super) ahead: &'a dyn Fn(&Task) -> Option<String>,
 }
 
 impl Frame<'_> {
@@ -44,8 +46,12 @@ impl Frame<'_> {
         let (shown, folded) = choose(&self.run.tasks, room);
         let Frame { run, now, look, .. } = *self;
         let rows = Rows { run, now, look, names: look::name_width(run.tasks.iter()), turn };
-        let output = |task| (self.output)(task).filter(|_| turn.is_some());
-        let mut lines: Vec<String> = shown.iter().map(|task| rows.row(task, output(task))).collect();
+        let row = |task: &&Task| {
+            let output = (self.output)(task).filter(|_| turn.is_some());
+            let ahead = (self.ahead)(task).filter(|_| turn.is_some());
+            rows.row(task, output, ahead.as_deref())
+        };
+        let mut lines: Vec<String> = shown.iter().map(row).collect();
         if !folded.is_empty() && room > 0 {
             let mut counts = BTreeMap::new();
             folded.iter().for_each(|task| *counts.entry(task.state).or_insert(0) += 1);
@@ -160,9 +166,10 @@ mod tests {
 
     fn frame(story: &Story, look: &Look, height: usize) -> Vec<String> {
         let output = |task: &Task| (task.name().0 == "auth").then_some("Compiling größe v1.2 (日本語/src)");
-        let frame =
-            Frame { run: &story.run, now: at(99), since: at(0), look, height, turn: 0, output: &output };
-        frame.lines()
+        let ahead =
+            |task: &Task| (task.name().0 == "a-much-longer-name").then(|| "conflict ahead".to_owned());
+        let (run, now, since) = (&story.run, at(99), at(0));
+        Frame { run, now, since, look, height, turn: 0, output: &output, ahead: &ahead }.lines()
     }
 
     #[test]

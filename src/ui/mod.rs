@@ -8,8 +8,10 @@
 //! view). Nothing foreign is printed that did not pass through `text`.
 
 mod confirm;
+mod conflicts;
 #[cfg(test)]
 mod fixture;
+mod foreseen;
 mod json;
 mod lines;
 mod live;
@@ -27,6 +29,7 @@ mod text;
 mod words;
 
 pub use confirm::{Answer, ask};
+pub use conflicts::{Collision, Conflicts, conflicts, conflicts_json};
 pub use json::{list_json, status_json};
 pub use look::Look;
 pub use plan::{PlanView, plan};

@@ -26,8 +26,8 @@ pub(super) struct Rows<'a> {
 
 impl Rows<'_> {
     /// `✓ auth     landed       1m 14s  fast-forward, 2 commits, 3 files +40 -2`, cut to the width.
-    /// `output` is the last line of a running agent.
-    pub(super) fn row(&self, task: &Task, output: Option<&str>) -> String {
+    /// `output` is the last line of a running agent, `ahead` a conflict that it runs into.
+    pub(super) fn row(&self, task: &Task, output: Option<&str>, ahead: Option<&str>) -> String {
         let look = self.look;
         let mark = look::mark(self.run, task);
         let glyph = match (mark, self.turn) {
@@ -41,11 +41,15 @@ impl Rows<'_> {
             Some(line) if task.state == TaskState::Running && task.stop.is_none() => look.dim(line),
             _ => detail(self.run, task),
         };
+        let warning =
+            ahead.map(|ahead| look.paint(Mark::Warning, &format!("{} {ahead}", look.glyph(Mark::Warning))));
+        let detail = [warning.unwrap_or_default(), detail].join("  ");
         let row = format!(
-            "{} {}  {}  {time:>TIME_WIDTH$}  {detail}",
+            "{} {}  {}  {time:>TIME_WIDTH$}  {}",
             look.paint(mark, glyph),
             pad(&name, self.names),
             look.paint(mark, &state),
+            detail.trim_start(),
         );
         look.fit(row.trim_end(), look.width)
     }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::live::{Frame, Screen};
 use super::out::Out;
 use super::tail::Tail;
-use super::{Format, Settings, Verbosity, json, lines, summary, text, words};
-use crate::run::{Event, Record, Run, Task, TaskName, Text};
+use super::{Format, Settings, Verbosity, foreseen, json, lines, summary, text, words};
+use crate::run::{Event, Foreseen, Record, Run, Task, TaskName, Text};
 
 /// The live view is not redrawn more often than this, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -24,6 +24,7 @@ pub struct Ui {
     stderr: Out,
     logs: Box<dyn Fn(&TaskName) -> Text + Send>,
     tails: HashMap<TaskName, Tail>,
+    foreseen: Vec<Foreseen>,
     /// Lines of output that were dropped because nobody read them.
     dropped: u64,
     since: Option<Timestamp>,
@@ -57,7 +58,8 @@ impl Ui {
         logs: Box<dyn Fn(&TaskName) -> Text + Send>,
     ) -> Ui {
         let live = Live::default();
-        Ui { settings, stdout, stderr, logs, tails: HashMap::new(), dropped: 0, since: None, live, size }
+        let (tails, foreseen) = (HashMap::new(), Vec::new());
+        Ui { settings, stdout, stderr, logs, tails, foreseen, dropped: 0, since: None, live, size }
     }
 
     /// Tells an event that was just applied to the run.
@@ -72,6 +74,23 @@ impl Ui {
                 self.draw(run, record.at);
             }
             Format::Live => {}
+        }
+    }
+
+    /// Takes all conflicts that are foreseen now, and tells what is new of them.
+    pub fn foresee(&mut self, run: &Run, now: Timestamp, all: Vec<Foreseen>, news: &[Foreseen]) {
+        let changed = std::mem::replace(&mut self.foreseen, all) != self.foreseen;
+        match (self.settings.format, self.settings.verbosity) {
+            (Format::Json, _) => {
+                news.iter().for_each(|one| self.stdout.write(&json::foreseen(run, now, one)))
+            }
+            (Format::Live, _) if changed => self.tick(run, now),
+            (Format::Live, _) | (Format::Plain, Verbosity::Quiet) => {}
+            (Format::Plain, _) => {
+                for one in news {
+                    self.stdout.write(&(foreseen::line(run, now, one, &self.settings.stdout) + "\n"));
+                }
+            }
         }
     }
 
@@ -154,10 +173,20 @@ impl Ui {
         self.settings.stderr.width = width;
         let tails = &self.tails;
         let output = |task: &Task| tails.get(task.name()).map(Tail::last);
+        let ahead = |task: &Task| foreseen::of_task(run, task, &self.foreseen);
         // The last column stays free: some terminals wrap as soon as it is written to.
         let look = super::Look { width: width.saturating_sub(1), ..self.settings.stderr.clone() };
         let since = self.since.unwrap_or(run.spec.started_at);
-        lines(&Frame { run, now, since, look: &look, height, turn: self.live.turn, output: &output })
+        lines(&Frame {
+            run,
+            now,
+            since,
+            look: &look,
+            height,
+            turn: self.live.turn,
+            output: &output,
+            ahead: &ahead,
+        })
     }
 
     /// Tells the person at the terminal something, on a line of its own.

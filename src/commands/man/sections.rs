@@ -68,6 +68,40 @@ pub const EXIT_STATUS: Section = Section {
     ],
 };
 
+/// What exit codes of `conflicts` mean, which are those of `git merge-tree`.
+pub const CONFLICTS_STATUS: Section = Section {
+    title: "EXIT STATUS",
+    intro: "",
+    entries: &[
+        ("0", "Nothing conflicts."),
+        ("1", "Something does."),
+        ("2", "Wrong usage."),
+        ("3", "It can't be told: a name that is not known, or a repository that can't be read."),
+    ],
+};
+
+/// What `conflicts --json` prints.
+pub const CONFLICTS_JSON: Section = Section {
+    title: "JSON",
+    intro: "With --json, one object. A name or path that is not UTF-8 is {\"bytes\": [...]}.",
+    entries: &[
+        ("version", "1."),
+        ("branches", "What was compared, under the names it was asked for."),
+        ("target", "The branch to land them on."),
+        (
+            "conflicts",
+            "A list of objects: branches, the two that conflict, and paths, where. First those with the \
+             target, which is the first of the two, then the others in the order of branches. paths is empty \
+             where only directories conflict, that were renamed, and where the two have no history in common.",
+        ),
+        (
+            "independent",
+            "A list of sets: the first is a largest one that lands without a conflict, the next a largest one \
+             of the others, and so on. What conflicts with the target is in none.",
+        ),
+    ],
+};
+
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
     title: "CONFIGURATION",
