@@ -155,6 +155,7 @@ fn clean_tree(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<Result<Oid, Me
     })
 }
 
+/// What there is where no commit is to be made.
 fn unclean(verdict: Verdict) -> Merged {
     match verdict {
         Verdict::Conflicts(paths) => Merged::Conflicts(paths),
