@@ -20,49 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::Leash;
+use super::environment::{CONFIG, LOCAL_ENV_VARS, QUIET_ENV, USERS_CONFIG};
 use crate::run::Text;
-
-/// The environment variables that tie git to one repository, as `git rev-parse --local-env-vars` prints
-/// them (git 2.47). Whoever is to find its own repository (an agent, a hook) must not inherit them.
-pub const LOCAL_ENV_VARS: [&str; 15] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-];
-
-/// Of [`LOCAL_ENV_VARS`], those that carry the user's own `git -c key=value`: our git obeys them.
-const USERS_CONFIG: [&str; 2] = ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"];
-
-/// What git must not stop to ask. `LANGUAGE` alone switches the translation of messages off; `LC_ALL`
-/// would also change the character set under which the user's filters and hooks run.
-const QUIET_ENV: [(&str, &str); 10] = [
-    ("GIT_TERMINAL_PROMPT", "0"),
-    ("GIT_EDITOR", ":"),
-    ("GIT_SEQUENCE_EDITOR", ":"),
-    ("GIT_PAGER", "cat"),
-    ("GIT_MERGE_AUTOEDIT", "no"),
-    ("GIT_ASKPASS", "true"),
-    ("SSH_ASKPASS", "true"),
-    ("SSH_ASKPASS_REQUIRE", "force"),
-    ("GCM_INTERACTIVE", "never"),
-    ("LANGUAGE", "C"),
-];
-
-/// Configuration of every call. `core.fsync=all` because a landing rests on objects, refs and indexes
-/// alike, and git's default syncs no ref.
-const CONFIG: [&str; 3] = ["gc.auto=0", "maintenance.auto=false", "core.fsync=all"];
 
 /// How long [`Git::retry_locks`] waits for a lock that somebody else holds.
 pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(2);

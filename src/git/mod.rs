@@ -12,6 +12,7 @@ mod changed;
 mod command;
 mod config;
 mod durable;
+mod environment;
 mod foretell;
 mod guard;
 mod here;
@@ -44,9 +45,10 @@ mod worktree;
 
 pub use abandoned::abandoned;
 pub use candidate::{Merged, Wish, candidate, settled_candidate};
-pub use command::{Git, LOCAL_ENV_VARS};
+pub use command::Git;
 pub use config::Config;
 pub use durable::make_durable;
+pub use environment::LOCAL_ENV_VARS;
 pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{
