@@ -18,7 +18,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use sections::{
     AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES,
-    Section, VERIFICATION,
+    RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -64,7 +64,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
     let mut roff = Roff::new();
     let sections: &[&Section] = match command.get_name() {
         "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
-        "run" => &[&AGENT_ARGUMENTS, &VERIFICATION, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
+        "run" => &[&AGENT_ARGUMENTS, &VERIFICATION, &RESOLVER, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };

@@ -53,6 +53,21 @@ pub const VERIFICATION: Section = Section {
     ],
 };
 
+/// Of `run`: having conflicts settled.
+pub const RESOLVER: Section = Section {
+    title: "CONFLICTS",
+    intro: "What git rerere has recorded settles a conflict, and generated files are made anew (see \
+            parallel.regenerate.NAME.pattern). With --on-conflict, 'sh -c CMD' gets the rest: the merge is put \
+            into the task's own worktree, conflict markers and all, and CMD runs there like an agent (see \
+            ENVIRONMENT). If it exits with 0, no conflict is left in the index or, where files had markers, in \
+            the files, and nothing but the merge was committed, then the merge is made of it, checked like any \
+            other, and landed. What CMD changed beside the conflict is told; files that it did not add and \
+            that git does not track are left out. Otherwise the conflict is yours, as it was, and what CMD \
+            left is kept at refs/parallel/RUN/TASK/resolver. In either case branch and worktree are put back. \
+            It is tried again if the target moves meanwhile, three times at most.",
+    entries: &[],
+};
+
 /// What exit codes mean.
 pub const EXIT_STATUS: Section = Section {
     title: "EXIT STATUS",
@@ -155,6 +170,11 @@ pub const CONFIGURATION: Section = Section {
             "Checks at once, 1 to 1000, each on top of the one before. Default: half the jobs, at least 1.",
         ),
         ("parallel.verifyTimeout", "A check that runs longer has failed. Default: never."),
+        (
+            "parallel.onConflict",
+            "Shell command that settles a conflict before you are asked to; --on-conflict '' leaves it out for \
+             once. Default: none.",
+        ),
         ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
@@ -190,7 +210,18 @@ pub const ENVIRONMENT: Section = Section {
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
         (
             "GIT_PARALLEL_CONFLICTS",
-            "For resolve and for parallel.regenerate.NAME.cmd: the paths that collide, one a line.",
+            "For resolve, --on-conflict and parallel.regenerate.NAME.cmd: the paths that collide, one a line.",
+        ),
+        ("GIT_PARALLEL_CONFLICTS_FILE", "For --on-conflict alone: a file with these paths."),
+        (
+            "GIT_PARALLEL_OUR_LOG, GIT_PARALLEL_THEIR_LOG",
+            "For --on-conflict alone: files with the log of what the task's branch and what the other side has.",
+        ),
+        ("GIT_PARALLEL_ONTO", "For --on-conflict alone: the commit that the task's branch collides with."),
+        (
+            "GIT_PARALLEL_OTHER_TASK, GIT_PARALLEL_OTHER_PROMPT_FILE",
+            "For --on-conflict alone: the task whose landing it collides with, if one of the run's did it, and \
+             the file that holds its prompt, if it has one.",
         ),
         (
             "GIT_CEILING_DIRECTORIES",
