@@ -3,7 +3,7 @@
 //! The merge is put into the task's own worktree, as `git parallel resolve` does it for a person, and the
 //! command runs there like an agent. What it leaves counts only if nothing is open any more; then the merge
 //! is made of it, off to the side, and checked like any other. Either way the task's branch and worktree are
-//! put back to what they were: whatever the command did to them is pinned first.
+//! put back to what they were: whatever the command did to them and did not land is pinned first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -134,7 +134,8 @@ fn unfit(context: &Context, task: &Task, path: &Path, tip: &Oid) -> Result<Optio
         return Ok(Some(format!("{operation} is in progress in its worktree")));
     }
     let changes = git::changes(path)?;
-    let first = changes.unmerged.iter().chain(&changes.tracked).next();
+    let all = [&changes.unmerged, &changes.tracked, &changes.untracked, &changes.nested];
+    let first = all.into_iter().flatten().next();
     Ok(first.map(|first| format!("its worktree has uncommitted changes: {first}")))
 }
 
@@ -188,7 +189,8 @@ fn shim_spec(context: &Context, task: &Task, command: Text, scene: &Scene) -> Sh
 /// Looks at what the resolver left, makes the merge of it if it counts, and puts the worktree back.
 fn conclude(context: &Context, task: &Task, others: &[Task], scene: &Scene, exit: &Exit) -> Result<Outcome> {
     let outcome = judge(context, task, others, scene, exit);
-    if !matches!(outcome, Ok(Ok(_))) {
+    let counts = matches!(outcome, Ok(Ok(_)));
+    if !counts || !git::changes(&scene.path)?.untracked.is_empty() {
         keep_what_it_made(context, task)?;
     }
     put_back(context, task, &scene.tip)?;
@@ -259,8 +261,7 @@ fn keep_what_it_made(context: &Context, task: &Task) -> Result<()> {
     Ok(())
 }
 
-/// The worktree as it was: on its branch, at its tip, without a merge under way. What git does not track
-/// stays.
+/// The worktree as it was: on its branch, at its tip, without a merge under way. What git ignores stays.
 fn put_back(context: &Context, task: &Task, tip: &Oid) -> Result<()> {
     let path = task.spec.worktree.as_path();
     let Some(worktree) = git::worktree_at(&context.repo, path)? else { return Ok(()) };

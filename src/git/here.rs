@@ -103,8 +103,8 @@ pub fn record_resolution(worktree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts a linked worktree on the branch at this commit, whatever was under way there; what git does not
-/// track stays.
+/// Puts a linked worktree on the branch at this commit, whatever was under way there. Files that git neither
+/// tracks nor ignores are removed.
 ///
 /// # Errors
 /// git's words.
@@ -118,6 +118,7 @@ pub fn reset_branch_here(worktree: &Path, branch_short: &Text, commit: &Oid) -> 
         git().args(["symbolic-ref", "HEAD"]).arg(full_branch_name(branch_short).as_os_str()).ok()?;
     }
     git().args(["reset", "--hard", "-q", "--no-recurse-submodules", commit.as_str()]).ok()?;
+    git().args(["clean", "-ffdq"]).ok()?;
     Ok(())
 }
 
