@@ -82,6 +82,8 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
         "landed",
         "preparing",
         "queued",
+        "rejected",
+        "rolled-back",
         "running",
         "skipped",
         "timed-out",
