@@ -190,6 +190,50 @@ fn speculation_lands_only_what_was_checked_on_its_real_parent() {
     ]);
     only_checked_trees(&sandbox, &old);
     assert!(!sandbox.has("bad"));
+    // Those ahead of it are not checked again, those behind it are.
+    let order: Vec<String> = journal(&sandbox.record())
+        .iter()
+        .filter(|event| event["event"] == "begun" && event["step"] == "verify")
+        .map(|event| event["task"].as_str().unwrap().to_owned())
+        .collect();
+    let bad = order.iter().position(|task| task == "bad").unwrap();
+    assert_eq!(order.len(), 5 + (4 - bad), "{order:?}");
+    sandbox.check_run(&before, &output);
+}
+
+/// Each squashed tree is that of the merge with all before it, and each of them passed.
+#[test]
+fn several_squashes_in_a_row_are_each_checked() {
+    let sandbox = Sandbox::new();
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, NO_BAD);
+    let agent = r#"case $task in a) l=one;; b) l=three;; bad) l=five; echo > bad;; d) l=seven;; e) l=nine;; esac
+        sed -i "s/^$l$/$l by $task/" src/db.rs; commit; echo $task >$task; commit more"#;
+    let options = ["-j5", "--strategy=squash", "--verify-jobs=3", "a", "b", "bad", "d", "e"];
+    let output = run(&sandbox, &options, &check, agent).expect(1);
+    for (task, state) in
+        [("a", "landed"), ("b", "landed"), ("bad", "rejected"), ("d", "landed"), ("e", "landed")]
+    {
+        assert_eq!(sandbox.state(task), state);
+    }
+    only_checked_trees(&sandbox, &old);
+    assert_eq!(sandbox.git(&["rev-list", "--count", &format!("{old}..main")]), "4");
+    sandbox.check_run(&before, &output);
+    let text = sandbox.read("src/db.rs");
+    assert!(
+        ["one by a", "three by b", "seven by d", "nine by e"].iter().all(|line| text.contains(line)),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_no_verdict() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let check = check(&sandbox, "echo 'write error: No space left on device' >&2; exit 1");
+    let output =
+        run(&sandbox, &["a"], &check, FILE).expect(1).tells(&["held", "failed (exit 1) on a full disk"]);
+    sandbox.expect_states(&[("a", "held")]);
     sandbox.check_run(&before, &output);
 }
 

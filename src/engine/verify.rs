@@ -29,6 +29,9 @@ use crate::store::Layout;
 /// How the places to check in are named, beside the tasks' worktrees; no task's name begins with a dot.
 const PLACE: &str = ".verify-";
 
+/// What programs say of a full disk (`strerror(ENOSPC)`), also of one that is none of ours.
+const NO_ROOM: &str = "No space left on device";
+
 /// Of what a check wrote, so many lines are told, and no more than so many bytes.
 const SAID_LINES: usize = 10;
 const SAID_BYTES: u64 = 2_000;
@@ -93,7 +96,8 @@ async fn try_verify(
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let reader = LogReader::new(log.clone(), wanted);
         let exit = agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await;
-        match judge(&verify, &exit, || trouble::is_full(context)) {
+        let no_room = || trouble::is_full(context) || last_lines(&log).contains(NO_ROOM);
+        match judge(&verify, &exit, no_room) {
             Outcome::Passed => {
                 remember(context, tree, verify.command).await;
                 return Ok(Event::Verified { task: name, commit, tries });

@@ -43,7 +43,12 @@ impl Rows<'_> {
         };
         let warning =
             ahead.map(|ahead| look.paint(Mark::Warning, &format!("{} {ahead}", look.glyph(Mark::Warning))));
-        let detail = [warning.unwrap_or_default(), detail].join("  ");
+        let mut detail = [warning.unwrap_or_default(), detail];
+        if task.state == TaskState::Integrating {
+            // What happens with it now is more than what may happen to others.
+            detail.reverse();
+        }
+        let detail = detail.join("  ");
         let row = format!(
             "{} {}  {}  {time:>TIME_WIDTH$}  {}",
             look.paint(mark, glyph),
