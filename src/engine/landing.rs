@@ -192,7 +192,10 @@ fn try_publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[T
                 git::make_durable(repo, &landing.tip, onto, since)?;
             }
         }
-        let message = format!("parallel: land {} ({})", task.spec.branch, landing.how);
+        let message = match together {
+            [] | [_] => format!("parallel: land {} ({})", task.spec.branch, landing.how),
+            all => format!("parallel: land {} branches", all.len()),
+        };
         git::publish(repo, &target, onto, &landing.commit, &message)?
     };
     // The target holds the candidate now, or nobody wants it any more: another one will be made.
