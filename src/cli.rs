@@ -13,7 +13,7 @@ mod run;
 mod strategy;
 
 pub use conflicts::ConflictsArgs;
-pub use run::{Existing, LeftoversArg, RunArgs};
+pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
 
 use crate::plan::parse_duration;
@@ -141,15 +141,9 @@ pub struct ResumeArgs {
     /// The run's id [default: the latest]
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// Print events as JSON, one a line
-    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
-    pub json: bool,
-    /// Print only the summary
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Print each agent's output as it comes, prefixed with its task
-    #[arg(short, long)]
-    pub verbose: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Run failed, aborted, conflicted or held tasks again.

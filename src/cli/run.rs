@@ -115,6 +115,14 @@ pub struct RunArgs {
     /// Don't ask [parallel.confirm=false]
     #[arg(short, long)]
     pub yes: bool,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What a command that sees to a run prints.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
     /// Print events as JSON, one a line
     #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
     pub json: bool,

@@ -23,7 +23,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::Command;
+use crate::cli::{Command, OutputArgs};
+use crate::ui::{Settings, Verbosity};
 
 pub use man::explain;
 
@@ -60,6 +61,16 @@ fn print(text: &str) -> Result<()> {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
         _ => Ok(()),
     }
+}
+
+/// How a command that sees to a run prints.
+fn settings_of(output: &OutputArgs) -> Settings {
+    let verbosity = match (output.quiet, output.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Settings::detect(output.json, verbosity)
 }
 
 /// Prints narration to stderr, where nobody need listen.

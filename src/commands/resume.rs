@@ -2,11 +2,10 @@
 
 use anyhow::Result;
 
-use super::narrate;
 use super::place::Place;
+use super::{narrate, settings_of};
 use crate::cli::ResumeArgs;
 use crate::store::Holder;
-use crate::ui::{Settings, Verbosity};
 
 /// Takes up a run whose supervisor died.
 pub fn resume(args: &ResumeArgs) -> Result<u8> {
@@ -20,12 +19,7 @@ pub fn resume(args: &ResumeArgs) -> Result<u8> {
         narrate(&format!("run {id} came to its end: there is nothing to resume\n"));
         return Ok(loaded.run.exit_code());
     }
-    let verbosity = match (args.quiet, args.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
-    let run = place.drive(loaded, Settings::detect(args.json, verbosity), Vec::new())?;
+    let run = place.drive(loaded, settings_of(&args.output), Vec::new())?;
     drop(lock);
     Ok(run.exit_code())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
-use super::{narrate, print};
+use super::{narrate, print, settings_of};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
@@ -17,14 +17,14 @@ use crate::git::Config;
 use crate::plan;
 use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
-use crate::ui::{Answer, Look, PlanView, Settings, Verbosity, ask};
+use crate::ui::{Answer, Look, PlanView, Settings, ask};
 
 /// Starts a run and sees it through.
 pub fn run(args: &RunArgs) -> Result<u8> {
     let place = Place::open()?;
     let question = asked(args, &place.config)?;
     let confirm = !args.yes && place.config.bool("parallel.confirm").map_err(bad_config)?.unwrap_or(true);
-    let settings = Settings::detect(args.json, verbosity(args));
+    let settings = settings_of(&args.output);
     let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm)? };
 
     let draft = preflight::check(&place.repo, &place.config, &place.layout, question)
@@ -80,14 +80,6 @@ fn detach(place: &Place, lock: Lock, id: &RunId, dir: &RunDir) -> Result<u8> {
         .safe("No agent was started.")
         .hint("try again in the foreground: git parallel resume")
         .into())
-}
-
-fn verbosity(args: &RunArgs) -> Verbosity {
-    match (args.quiet, args.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    }
 }
 
 /// Arguments first, then configuration, then the default.
