@@ -17,7 +17,7 @@ use crate::git::Config;
 use crate::plan;
 use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
-use crate::ui::{Answer, Look, PlanView, Settings, ask};
+use crate::ui::{Answer, Look, PlanView, ask};
 
 /// Starts a run and sees it through.
 pub fn run(args: &RunArgs) -> Result<u8> {

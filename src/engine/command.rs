@@ -7,13 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
-use super::agent::GRACE_MS;
+use super::{Context, agent};
 use crate::run::{Exit, Stop, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
-
-/// The most that is kept of a command's output.
-const LOG_CAP: u64 = 4 << 20;
 
 /// Of its output, what is told when it fails.
 const LAST_LINES: usize = 3;
@@ -30,6 +26,30 @@ pub(super) struct Command<'a> {
     pub(super) timeout_ms: u64,
 }
 
+/// What a shim is to run for a command of the user's, `record` being its directory.
+pub(super) fn shell(
+    context: &Context,
+    record: &Path,
+    text: &Text,
+    dir: &Path,
+    env: Vec<(String, Text)>,
+    timeout_ms: Option<u64>,
+) -> ShimSpec {
+    ShimSpec {
+        dir: record.into(),
+        // An earlier supervisor may have begun it, too.
+        attempt: shim::next_attempt(record),
+        argv: vec!["sh".into(), "-c".into(), text.clone()],
+        cwd: dir.into(),
+        env,
+        scrub: agent::scrubbed(),
+        timeout_ms,
+        grace_ms: agent::GRACE_MS,
+        log_cap: agent::LOG_CAP,
+        open_files: context.open_files,
+    }
+}
+
 /// Runs a command to its end. For the threads of workers; `Err` says in words why it did not succeed, with
 /// the last lines that it printed.
 ///
@@ -37,18 +57,8 @@ pub(super) struct Command<'a> {
 /// If it can't even be tried.
 pub(super) fn run(context: &Context, command: &Command) -> Result<Result<(), String>> {
     let record = context.dir.new_command().context("cannot create the record of a command")?;
-    let spec = ShimSpec {
-        dir: record.as_path().into(),
-        attempt: 1,
-        argv: vec!["sh".into(), "-c".into(), command.text.into()],
-        cwd: command.dir.into(),
-        env: command.env.clone(),
-        scrub: crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect(),
-        timeout_ms: Some(command.timeout_ms),
-        grace_ms: GRACE_MS,
-        log_cap: LOG_CAP,
-        open_files: context.open_files,
-    };
+    let (text, timeout) = (Text::from(command.text), Some(command.timeout_ms));
+    let spec = shell(context, &record, &text, command.dir, command.env.clone(), timeout);
     // The supervisor's loop drives the timers and pipes that this waits for.
     let runtime = tokio::runtime::Handle::try_current().context("no supervisor is at work")?;
     let exit = runtime.block_on(see_through(context, &spec))?;
@@ -117,7 +127,7 @@ pub(super) async fn end_leftovers(context: &Context) {
             let _ = tokio::task::spawn_blocking(move || shim::wait_gone(&gone)).await;
         }
         if shim::exit_record(&record, 1).ok().flatten().is_none() {
-            shim::end_orphans(&record, Duration::from_millis(GRACE_MS)).await;
+            shim::end_orphans(&record, Duration::from_millis(agent::GRACE_MS)).await;
             shim::discard(&record);
         }
     }

@@ -14,10 +14,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::agent::{self, LogReader, WantedOutput};
 use super::landing::{self, wish};
 use super::verify::{blocking, end_stray};
-use super::{Context, Outbox, collect, trouble};
+use super::{Context, Outbox, collect, command, trouble};
 use crate::git::{self, Head, MergeHere, Merged, Sight};
 use crate::run::{Event, Exit, Landing, Oid, Task, Text, name_some};
-use crate::shim::{self, Shim, ShimSpec};
+use crate::shim::{self, Shim};
 
 /// The pin of what a resolver made that did not count.
 pub const RESOLVER: &str = "resolver";
@@ -54,7 +54,7 @@ async fn try_resolve(
     outbox: &Outbox,
     wanted: WantedOutput,
 ) -> Result<Outcome> {
-    let command = context.spec.on_conflict.clone().context("the run has no resolver")?;
+    let resolver = context.spec.on_conflict.clone().context("the run has no resolver")?;
     let begun = {
         let (context, task, others) = (context.clone(), task.clone(), others.clone());
         blocking(move || begin(&context, &task, &others)).await?
@@ -70,7 +70,8 @@ async fn try_resolve(
         // A recorded resolution (rerere) settled it all.
         Exit { code: Some(0), ..Exit::default() }
     } else {
-        let spec = shim_spec(context, &task, command, &scene);
+        let (env, timeout) = (scene.env.clone(), context.spec.timeout_ms);
+        let spec = command::shell(context, &scene.dir, &resolver, &scene.path, env, timeout);
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let log = LogReader::new(scene.dir.join("output.log"), wanted);
         agent::see_through(&mut shim, &task, log, stops, outbox, |_| {}).await
@@ -169,21 +170,6 @@ fn tell(
         }
     }
     Ok(env)
-}
-
-fn shim_spec(context: &Context, task: &Task, command: Text, scene: &Scene) -> ShimSpec {
-    ShimSpec {
-        dir: scene.dir.clone().into(),
-        attempt: shim::next_attempt(&scene.dir),
-        argv: ["sh".into(), "-c".into(), command].to_vec(),
-        cwd: task.spec.worktree.clone(),
-        env: scene.env.clone(),
-        scrub: agent::scrubbed(),
-        timeout_ms: context.spec.timeout_ms,
-        grace_ms: agent::GRACE_MS,
-        log_cap: agent::LOG_CAP,
-        open_files: context.open_files,
-    }
 }
 
 /// Looks at what the resolver left, makes the merge of it if it counts, and puts the worktree back.

@@ -20,10 +20,10 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::agent::{self, LogReader, WantedOutput};
-use super::{Context, Outbox, trouble};
+use super::{Context, Outbox, command, trouble};
 use crate::git::{self, Scratch};
 use crate::run::{Event, Exit, Oid, Stop, Task, Text, Verify};
-use crate::shim::{self, Shim, ShimSpec};
+use crate::shim::{self, Shim};
 use crate::store::Layout;
 
 /// How the places to check in are named, beside the tasks' worktrees; no task's name begins with a dot.
@@ -92,7 +92,8 @@ async fn try_verify(
         if matches!(stops.try_recv(), Ok(shim::Request::Stop(_))) {
             return Ok(Event::PutOff { task: name });
         }
-        let spec = shim_spec(context, task, &verify, slot, &place, &dir, tries);
+        let env = environment(context, task, slot, &place, tries);
+        let spec = command::shell(context, &dir, &verify.command, &place, env, verify.timeout_ms);
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let reader = LogReader::new(log.clone(), wanted);
         let exit = agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await;
@@ -166,15 +167,7 @@ fn judge(verify: &Verify, exit: &Exit, disk_is_full: impl Fn() -> bool) -> Outco
     }
 }
 
-fn shim_spec(
-    context: &Context,
-    task: &Task,
-    verify: &Verify,
-    slot: u32,
-    place: &Path,
-    dir: &Path,
-    tries: u32,
-) -> ShimSpec {
+fn environment(context: &Context, task: &Task, slot: u32, place: &Path, tries: u32) -> Vec<(String, Text)> {
     let mut env = context.environment(task);
     // Agents and checks run at once: numbers for ports and databases must not meet.
     let number = context.spec.jobs.saturating_add(slot);
@@ -186,18 +179,7 @@ fn shim_spec(
             _ => {}
         }
     }
-    ShimSpec {
-        dir: dir.to_owned().into(),
-        attempt: shim::next_attempt(dir),
-        argv: ["sh".into(), "-c".into(), verify.command.clone()].to_vec(),
-        cwd: place.to_owned().into(),
-        env,
-        scrub: agent::scrubbed(),
-        timeout_ms: verify.timeout_ms,
-        grace_ms: agent::GRACE_MS,
-        log_cap: agent::LOG_CAP,
-        open_files: context.open_files,
-    }
+    env
 }
 
 /// The end of what a check wrote.
