@@ -169,7 +169,7 @@ fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
         cwd: task.spec.worktree.clone(),
         env: context.environment(task),
         scrub: scrubbed(),
-        timeout_ms: context.spec.timeout_ms,
+        timeout_ms: task.spec.timeout_ms.or(context.spec.timeout_ms),
         grace_ms: GRACE_MS,
         log_cap: LOG_CAP,
         open_files: context.open_files,
@@ -185,7 +185,7 @@ pub(super) fn scrubbed() -> Vec<String> {
 fn arguments(context: &Context, task: &Task) -> Vec<Text> {
     let spec = &task.spec;
     let name = Text::from(spec.name.0.as_str());
-    let base = Text::from(task.base.as_ref().unwrap_or(&context.spec.base).as_str());
+    let base = Text::from(context.base_of(task).as_str());
     let slot = Text::from(task.slot.to_string());
     let prompt = Text::from(spec.prompt.as_deref().unwrap_or_default());
     let prompt_file = Text::from(context.dir.prompt(&spec.name));
@@ -199,7 +199,8 @@ fn arguments(context: &Context, task: &Task) -> Vec<Text> {
         ("prompt_file", &prompt_file),
         ("slot", &slot),
     ];
-    context.spec.agent.iter().map(|argument| plan::expand(argument, &placeholders)).collect()
+    let agent = task.spec.agent.as_ref().unwrap_or(&context.spec.agent);
+    agent.iter().map(|argument| plan::expand(argument, &placeholders)).collect()
 }
 
 /// Reads what is new in a log, as much of it as somebody wants to see.

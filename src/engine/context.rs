@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::git::{Repository, SharedGuard};
-use crate::run::{RunSpec, Stop, Task, TaskName, Text};
+use crate::run::{Oid, RunSpec, Stop, Task, TaskName, Text};
 use crate::store::RunDir;
 
 /// Shared by all workers of a run; never changes while the run goes on.
@@ -80,15 +80,19 @@ impl Context {
         format!("refs/parallel/{}/{task}/{what}", self.spec.id).into()
     }
 
+    /// The commit that the task's branch started from, or is to start from.
+    pub fn base_of<'a>(&'a self, task: &'a Task) -> &'a Oid {
+        task.base.as_ref().or(task.start.as_ref()).or(task.spec.base.as_ref()).unwrap_or(&self.spec.base)
+    }
+
     /// The environment variables of an agent (and of hooks that stand in for one).
     pub fn environment(&self, task: &Task) -> Vec<(String, Text)> {
         let spec = &task.spec;
-        let base = task.base.as_ref().unwrap_or(&self.spec.base);
         let mut variables = vec![
             ("GIT_PARALLEL_RUN".to_owned(), Text::from(self.spec.id.0.as_str())),
             ("GIT_PARALLEL_TASK".to_owned(), Text::from(spec.name.0.as_str())),
             ("GIT_PARALLEL_BRANCH".to_owned(), spec.branch.clone()),
-            ("GIT_PARALLEL_BASE".to_owned(), Text::from(base.as_str())),
+            ("GIT_PARALLEL_BASE".to_owned(), Text::from(self.base_of(task).as_str())),
             ("GIT_PARALLEL_TARGET".to_owned(), self.spec.target.clone()),
             ("GIT_PARALLEL_WORKTREE".to_owned(), spec.worktree.clone()),
             ("GIT_PARALLEL_ROOT".to_owned(), self.spec.root.clone()),
@@ -104,6 +108,7 @@ impl Context {
             // Without its `.git` file, git in the worktree would find the repository around it.
             variables.push(("GIT_CEILING_DIRECTORIES".to_owned(), ceiling(parent)));
         }
+        variables.extend(spec.env.iter().cloned());
         variables
     }
 }

@@ -314,6 +314,7 @@ impl Engine {
                 | Action::PutOff { .. }
                 | Action::CallOff { .. }
                 | Action::RollBack { .. }
+                | Action::Block { .. }
                 | Action::TakeUp { .. }
                 | Action::Finish => {}
             }

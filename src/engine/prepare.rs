@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, collect, gates};
+use super::{Context, collect, gates, landing};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -59,7 +59,7 @@ fn make(context: &Context, task: &Task) -> Result<Place> {
 
 /// A further attempt goes on where the last one ended.
 fn as_it_is(context: &Context, task: &Task) -> Result<Place> {
-    let base = task.base.clone().unwrap_or_else(|| context.spec.base.clone());
+    let base = context.base_of(task).clone();
     let path = task.spec.worktree.as_path();
     let present = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
     let note = if present { None } else { add_worktree(context, task, &base)? };
@@ -68,7 +68,7 @@ fn as_it_is(context: &Context, task: &Task) -> Result<Place> {
 
 /// A further attempt from the base: what the last one made is pinned, then taken away.
 fn start_over(context: &Context, task: &Task) -> Result<Place> {
-    let (spec, base) = (&task.spec, context.spec.base.clone());
+    let (spec, base) = (&task.spec, fresh_base(context, task)?);
     let path = spec.worktree.as_path();
     if git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present()) {
         if let Some(reason) = git::why_never(&context.repo, path)? {
@@ -103,6 +103,18 @@ fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<Str
     git::checkout(&context.repo, path)
 }
 
+/// The commit that a new branch starts from: for a task that depends on others, the target as it is now that
+/// they have landed.
+fn fresh_base(context: &Context, task: &Task) -> Result<Oid> {
+    let Some(start) = &task.start else {
+        return Ok(task.spec.base.as_ref().unwrap_or(&context.spec.base).clone());
+    };
+    match landing::target_tip(context)? {
+        Some(tip) if git::is_ancestor(&context.repo, start, &tip)? => Ok(tip),
+        _ => Ok(start.clone()),
+    }
+}
+
 /// The commit that the branch starts from. An existing branch that is used as it is keeps its tip; one
 /// that is started anew has its old tip pinned first.
 fn start_point(context: &Context, task: &Task) -> Result<Oid> {
@@ -112,7 +124,7 @@ fn start_point(context: &Context, task: &Task) -> Result<Oid> {
     if spec.reuse {
         return tip.with_context(|| format!("branch '{}' is gone", spec.branch));
     }
-    let base = context.spec.base.clone();
+    let base = fresh_base(context, task)?;
     if let Some(old) = &spec.overwrite {
         let pin = context.pin(&spec.name, "overwritten");
         git::set_ref(&context.repo, &pin, old, Expect::Any, "parallel: pin before overwriting")?;

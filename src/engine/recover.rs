@@ -5,9 +5,9 @@
 
 use anyhow::Result;
 
-use super::{Context, settling};
+use super::{Context, landing, settling};
 use crate::git;
-use crate::run::{Run, Task, TaskState, Text};
+use crate::run::{Oid, Run, Task, TaskState, Text};
 
 /// Mends what is half done; returns a sentence for each thing, for people.
 ///
@@ -53,11 +53,22 @@ fn take_back_worktree(context: &Context, task: &Task) {
         return;
     }
     let branch = task.spec.branch_ref();
-    let created =
-        (!task.spec.reuse && task.spec.overwrite.is_none()).then_some((&branch, &context.spec.base));
+    let base = fresh_branch(context, task);
+    let created = base.as_ref().filter(|_| !task.spec.reuse && task.spec.overwrite.is_none());
     let path = task.spec.worktree.as_path();
-    git::take_back(&context.repo, path, created);
+    git::take_back(&context.repo, path, created.map(|base| (&branch, base)));
     clear_locks(context, task);
+}
+
+/// Where the branch is, if nothing was done on it: at the base, or somewhere on the target for a task that
+/// depends on others.
+fn fresh_branch(context: &Context, task: &Task) -> Option<Oid> {
+    let base = task.spec.base.as_ref().unwrap_or(&context.spec.base);
+    let Some(start) = &task.start else { return Some(base.clone()) };
+    let tip = git::branch_tip(&context.repo, &task.spec.branch_ref()).ok()??;
+    let target = landing::target_tip(context).ok()??;
+    let on_target = git::is_ancestor(&context.repo, &tip, &target).unwrap_or(false);
+    (tip == *start || on_target).then_some(tip)
 }
 
 fn clear_locks(context: &Context, task: &Task) {

@@ -70,7 +70,7 @@ async fn try_resolve(
         // A recorded resolution (rerere) settled it all.
         Exit { code: Some(0), ..Exit::default() }
     } else {
-        let (env, timeout) = (scene.env.clone(), context.spec.timeout_ms);
+        let (env, timeout) = (scene.env.clone(), task.spec.timeout_ms.or(context.spec.timeout_ms));
         let spec = command::shell(context, &scene.dir, &resolver, &scene.path, env, timeout);
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let log = LogReader::new(scene.dir.join("output.log"), wanted);

@@ -57,7 +57,9 @@ fn roll_back(run: &Run, task: &Task) -> Option<Action> {
         TaskState::Running if run.is_called_off() && task.stop.max(task.stop_sent).is_none() => {
             Some(Action::Stop { task: name, stop: Stop::Term })
         }
-        TaskState::Queued if run.is_called_off() => Some(Action::RollBack { task: name }),
+        TaskState::Queued if run.is_called_off() || run.blocked_by(task).is_some() => {
+            Some(Action::RollBack { task: name })
+        }
         TaskState::Preparing if run.is_called_off() && task.prepared && !task.working => {
             Some(Action::RollBack { task: name })
         }

@@ -1,6 +1,6 @@
 //! What to do next: a pure look at a run.
 
-use super::{Event, Run, Step, Stop, Task, TaskName, TaskState, atomic, queue};
+use super::{Event, Run, Step, Stop, Task, TaskName, TaskState, atomic, graph, queue};
 
 /// An order to a worker. Never stored; its intent ([`Action::intent`]) is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +39,14 @@ pub enum Action {
         /// The task.
         task: TaskName,
     },
-    /// The task is to land after all.
+    /// The task can't start.
+    Block {
+        /// The task.
+        task: TaskName,
+        /// The one that it depends on, and that did not land.
+        by: TaskName,
+    },
+    /// The task is to go after all.
     TakeUp {
         /// The task.
         task: TaskName,
@@ -56,6 +63,7 @@ impl Action {
             Action::PutOff { task } => Event::PutOff { task: task.clone() },
             Action::CallOff { task } => Event::CalledOff { task: task.clone() },
             Action::RollBack { task } => Event::RolledBack { task: task.clone() },
+            Action::Block { task, by } => Event::Blocked { task: task.clone(), by: by.clone() },
             Action::TakeUp { task } => Event::TakenUp { task: task.clone() },
             Action::Step { task, step } => Event::Begun { task: task.clone(), step: step.clone() },
             Action::Stop { task, stop } => Event::StopSent { task: task.clone(), stop: *stop },
@@ -71,9 +79,10 @@ pub fn decide(run: &Run) -> Vec<Action> {
         return Vec::new();
     }
     // What becomes of the whole comes first: the rest depends on it.
-    let of_the_whole = atomic::decide(run);
-    if !of_the_whole.is_empty() {
-        return of_the_whole;
+    for of_the_whole in [atomic::decide(run), graph::decide(run)] {
+        if !of_the_whole.is_empty() {
+            return of_the_whole;
+        }
     }
     let mut actions: Vec<Action> = run.tasks.iter().filter_map(|task| next_step(run, task)).collect();
     // After the steps: whoever takes an agent over must be there to be told to stop it.
@@ -104,7 +113,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
     let step = match task.state {
         TaskState::Preparing if task.prepared && run.is_called_off() => return None,
         TaskState::Preparing if task.prepared => Step::Start { attempt: task.attempt + 1 },
-        TaskState::Preparing => Step::Prepare { slot: task.slot },
+        TaskState::Preparing => Step::Prepare { slot: task.slot, base: task.start.clone() },
         TaskState::Running => Step::Start { attempt: task.attempt },
         TaskState::Finished | TaskState::Failed | TaskState::TimedOut | TaskState::Aborted
             if task.attempt > 0 && !task.collected =>
@@ -122,13 +131,18 @@ fn wants_clean_up(run: &Run, task: &Task) -> bool {
     !run.spec.keep && task.cleanup.is_none() && (task.worktree_created || task.branch_created)
 }
 
-/// Queued tasks start in their order while there are free slots.
+/// Queued tasks start while there are free slots: those first that most others wait for, else in their
+/// order.
 fn prepare(run: &Run) -> Vec<Action> {
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
     let free = (0..run.jobs).filter(|slot| !taken.contains(slot));
-    let queued = run.tasks.iter().filter(|t| t.state == TaskState::Queued || run.will_retry(t));
-    queued
-        .zip(free)
-        .map(|(task, slot)| Action::Step { task: task.name().clone(), step: Step::Prepare { slot } })
-        .collect()
+    let waits = |t: &Task| (t.state == TaskState::Queued && run.is_ready(t)) || run.will_retry(t);
+    let mut queued: Vec<(usize, &Task)> = run.tasks.iter().enumerate().filter(|(_, t)| waits(t)).collect();
+    let heights = graph::heights(run);
+    queued.sort_by_key(|(i, _)| std::cmp::Reverse(heights.get(*i)));
+    let step = |((_, task), slot): ((usize, &Task), u32)| {
+        let base = if task.attempt == 0 { run.start_of(task) } else { None };
+        Action::Step { task: task.name().clone(), step: Step::Prepare { slot, base } }
+    };
+    queued.into_iter().zip(free).map(step).collect()
 }

@@ -14,6 +14,9 @@ pub enum Step {
     Prepare {
         /// Which of the run's slots the task holds, from 0.
         slot: u32,
+        /// What the branch starts from, or what is on top of that, for a task that depends on others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<Oid>,
     },
     /// Starting the agent.
     Start {
@@ -193,7 +196,15 @@ pub enum Event {
         /// The task.
         task: TaskName,
     },
-    /// In an atomic run: the task is to land after all, since the one that had not landed is tried again.
+    /// The task can't start, because another one that it depends on did not land.
+    Blocked {
+        /// The task.
+        task: TaskName,
+        /// The other one.
+        by: TaskName,
+    },
+    /// The task is to go after all: in an atomic run, because the one that had not landed is tried again; or
+    /// because what it depends on has landed by now.
     TakenUp {
         /// The task.
         task: TaskName,
@@ -301,6 +312,7 @@ impl Event {
             | Event::Concluded { task }
             | Event::CalledOff { task }
             | Event::RolledBack { task }
+            | Event::Blocked { task, .. }
             | Event::TakenUp { task }
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }

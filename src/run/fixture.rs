@@ -18,6 +18,12 @@ pub fn spec(names: &[&str]) -> RunSpec {
         prompt: None,
         reuse: false,
         reuse_worktree: false,
+        depends_on: Vec::new(),
+        agent: None,
+        base: None,
+        timeout_ms: None,
+        retries: None,
+        env: Vec::new(),
         overwrite: None,
         skip: false,
     };

@@ -53,6 +53,7 @@ impl Run {
         self.permits(event)?;
         match event {
             Event::RunStarted { .. } => {
+                self.takes_up = self.finished_at.is_none();
                 self.finished_at = None;
                 self.started += 1;
                 for task in &mut self.tasks {
@@ -116,7 +117,11 @@ impl Run {
             Event::CandidateMade { landing, .. } if stands_on_the_target => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             Event::CalledOff { task } => self.spoilt_by = Some(task.clone()),
-            Event::LandRequested { .. } | Event::RetryRequested { .. } => self.spoilt_by = None,
+            Event::LandRequested { .. } => self.spoilt_by = None,
+            Event::RetryRequested { .. } => {
+                self.spoilt_by = None;
+                self.takes_up = true;
+            }
             _ => {}
         }
     }
@@ -143,7 +148,13 @@ impl Run {
                 Some(TaskState::Conflicted)
             }
             Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack),
-            Event::TakenUp { .. } => (task.state == TaskState::RolledBack).then(|| taken_up(task)),
+            Event::Blocked { by, .. } => {
+                let depends = task.spec.depends_on.contains(by);
+                (task.state == TaskState::Queued && depends).then_some(TaskState::Blocked)
+            }
+            Event::TakenUp { .. } => {
+                matches!(task.state, TaskState::RolledBack | TaskState::Blocked).then(|| taken_up(task))
+            }
             _ => transition(task, event, self.will_retry(task)),
         }
     }

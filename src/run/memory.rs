@@ -110,6 +110,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.branch_created &= cleanup.branch_kept.is_some();
             task.cleanup = Some(cleanup.clone());
         }
+        Event::Blocked { by, .. } => task.reason = Some(format!("{by} did not land")),
         Event::Concluded { .. } | Event::CalledOff { .. } | Event::RolledBack { .. } => {}
         Event::RunStarted { .. }
         | Event::JobsReduced { .. }
@@ -120,8 +121,9 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
 
 fn begin(task: &mut Task, at: Timestamp, step: &Step) {
     match step {
-        Step::Prepare { slot } => {
+        Step::Prepare { slot, base } => {
             task.slot = *slot;
+            task.start = base.clone().or(task.start.take());
             task.prepared = false;
         }
         Step::Start { attempt } => {

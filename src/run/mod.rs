@@ -10,6 +10,7 @@ mod decide;
 mod event;
 mod facts;
 mod foreseen;
+mod graph;
 mod machine;
 mod memory;
 mod model;

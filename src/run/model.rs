@@ -27,6 +27,8 @@ pub struct Task {
     pub pid: Option<u32>,
     /// Branch and worktree are there for the present attempt.
     pub prepared: bool,
+    /// What the branch starts from, if the task depends on others: this, or what is on top of it.
+    pub start: Option<Oid>,
     /// The next attempt starts from the base, not from the branch as it is.
     pub fresh: bool,
     /// The commit that the branch started from.
@@ -98,6 +100,7 @@ impl Task {
             slot: 0,
             pid: None,
             prepared: false,
+            start: None,
             fresh: false,
             base: None,
             branch_created: false,
@@ -148,8 +151,11 @@ impl Task {
 
     /// Whether a person may have its agent run again.
     pub fn may_retry(&self) -> bool {
-        use TaskState::{Aborted, Conflicted, Failed, Held, Rejected, RolledBack, TimedOut};
-        matches!(self.state, Failed | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack)
+        use TaskState::{Aborted, Blocked, Conflicted, Failed, Held, Rejected, RolledBack, TimedOut};
+        matches!(
+            self.state,
+            Failed | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack | Blocked
+        )
     }
 
     /// The landing, if the task landed.
@@ -199,6 +205,9 @@ pub struct Run {
     pub stop: Option<StopCause>,
     /// In an atomic run, the task because of which nothing lands.
     pub spoilt_by: Option<TaskName>,
+    /// Tasks that were blocked go on by themselves once they can. Not if somebody only lands something of a
+    /// run that was over.
+    pub takes_up: bool,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
     pub jobs: u32,
     /// How many supervisors took the run.
@@ -218,6 +227,7 @@ impl Run {
             finished_at: None,
             stop: None,
             spoilt_by: None,
+            takes_up: true,
             jobs: spec.jobs,
             started: 0,
             index,
@@ -279,7 +289,7 @@ impl Run {
     /// Whether the task failed and is to be tried again.
     pub(super) fn has_tries_left(&self, task: &Task) -> bool {
         matches!(task.state, TaskState::Failed | TaskState::TimedOut)
-            && (1..=self.spec.retries).contains(&task.attempt)
+            && (1..=task.spec.retries.unwrap_or(self.spec.retries)).contains(&task.attempt)
             && task.stop.is_none()
             && self.stop.is_none()
             && !self.is_called_off()

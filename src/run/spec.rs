@@ -208,6 +208,24 @@ pub struct TaskSpec {
     /// The branch existed, and its old tip is pinned before it is reset (`--existing overwrite`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overwrite: Option<Oid>,
+    /// Tasks that must have landed before it starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<TaskName>,
+    /// Its agent's argument vector, where that is not the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Vec<Text>>,
+    /// The commit that its branch starts from, where that is not the run's base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Oid>,
+    /// How long its agent may run, in milliseconds, where that is not as for the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// How often its agent is started again if it fails, where that is not as for the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Environment variables for its agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<(String, Text)>,
     /// The task is not started, because its branch or worktree was there (`--existing skip`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip: bool,

@@ -36,13 +36,15 @@ pub enum TaskState {
     Aborted,
     /// Not started, because its branch was there already.
     Skipped,
+    /// Not started because a task that it depends on did not land.
+    Blocked,
     /// Not landed because another task of an atomic run did not land.
     RolledBack,
 }
 
 impl TaskState {
     /// Every state, in the order they are told in.
-    pub const ALL: [TaskState; 15] = [
+    pub const ALL: [TaskState; 16] = [
         TaskState::Queued,
         TaskState::Preparing,
         TaskState::Running,
@@ -57,6 +59,7 @@ impl TaskState {
         TaskState::TimedOut,
         TaskState::Aborted,
         TaskState::Skipped,
+        TaskState::Blocked,
         TaskState::RolledBack,
     ];
 
@@ -77,6 +80,7 @@ impl TaskState {
             TaskState::TimedOut => "timed-out",
             TaskState::Aborted => "aborted",
             TaskState::Skipped => "skipped",
+            TaskState::Blocked => "blocked",
             TaskState::RolledBack => "rolled-back",
         }
     }

@@ -32,7 +32,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
     let exited = |exit| Event::AgentExited { task: task.clone(), exit };
     let exit = Exit { code: Some(0), ..Exit::default() };
     vec![
-        ("begun prepare", begun(Step::Prepare { slot: 0 })),
+        ("begun prepare", begun(Step::Prepare { slot: 0, base: None })),
         ("begun start", begun(Step::Start { attempt: 1 })),
         ("begun collect", begun(Step::Collect)),
         ("begun merge", begun(Step::Merge { onto: None })),
@@ -85,6 +85,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("concluded", Event::Concluded { task: task.clone() }),
         ("called-off", Event::CalledOff { task: task.clone() }),
         ("rolled-back", Event::RolledBack { task: task.clone() }),
+        ("blocked", Event::Blocked { task: task.clone(), by: "t1".into() }),
         ("taken-up", Event::TakenUp { task: task.clone() }),
         ("retry-requested", Event::RetryRequested { task: task.clone(), fresh: true }),
         ("land-requested", Event::LandRequested { task: task.clone(), all: false }),
@@ -227,6 +228,10 @@ impl World {
     /// Answers an action with some legal result, chosen by `choice`.
     fn answers(&mut self, run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
         let known = run.task(task).unwrap();
+        if matches!(step, Step::Prepare { .. }) && !run.spec.atomic {
+            let open = run.predecessors(known).find(|before| !before.state.is_success());
+            assert_eq!(open.map(Task::name), None, "started too early: {task}");
+        }
         let task = task.clone();
         let work = Work { tip: Some(oid(1)), commits: 1, ..Work::default() };
         let pick = |n: u8| choice % n;
@@ -393,11 +398,19 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
-    (numbers, any::<[bool; 5]>(), prop::option::of(check)).prop_map(
-        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify)| {
+    let edges = prop::collection::vec((0..8usize, 0..8usize), 0..6);
+    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges).prop_map(
+        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges)| {
             let land = land || atomic;
             let on_conflict = resolves.then(|| "r".into());
-            RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec(tasks, jobs, land, keep) }
+            let mut spec = spec(tasks, jobs, land, keep);
+            for (before, after) in
+                edges.iter().filter(|(before, after)| land && before < after && *after < tasks)
+            {
+                let before = spec.tasks[*before].name.clone();
+                spec.tasks[*after].depends_on.push(before);
+            }
+            RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec }
         },
     )
 }

@@ -94,7 +94,7 @@ mod tests {
         let base = fixture::null_oid();
         let events = [
             Event::RunStarted { pid: 1 },
-            Event::Begun { task: task(), step: Step::Prepare { slot: 0 } },
+            Event::Begun { task: task(), step: Step::Prepare { slot: 0, base: None } },
             Event::Prepared { task: task(), base, branch_created: true, worktree_created: true, note: None },
             Event::Begun { task: task(), step: Step::Start { attempt: 1 } },
             Event::AgentExited { task: task(), exit: Exit { code: Some(0), ..Exit::default() } },

@@ -96,7 +96,7 @@ impl Story {
     }
 
     pub(super) fn prepare(&mut self, second: i64, task: &str) -> &mut Story {
-        self.begin(second, task, Step::Prepare { slot: 0 })
+        self.begin(second, task, Step::Prepare { slot: 0, base: None })
     }
 
     pub(super) fn start(&mut self, second: i64, name: &str, pid: u32) -> &mut Story {

@@ -79,7 +79,7 @@ fn task_json(task: &Task, logs: Logs) -> Value {
         "worktree": task.spec.worktree,
         "state": task.state,
         "attempt": task.attempt,
-        "depends_on": [],
+        "depends_on": task.spec.depends_on,
         "group": null,
         "pid": task.pid,
         "started_at": task.started_at,

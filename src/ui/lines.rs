@@ -125,6 +125,7 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         Event::PutOff { .. } if task.state == TaskState::Integrating => return Vec::new(),
         Event::PutOff { .. } => (Mark::Warning, "not landed: its landing was stopped".to_owned()),
         Event::CalledOff { .. } => (Mark::Failed, "did not land, so nothing does (--atomic)".to_owned()),
+        Event::Blocked { by, .. } => (Mark::Warning, format!("blocked: {} did not land", words::task(by))),
         Event::RolledBack { .. } => (Mark::Warning, "rolled back".to_owned()),
         Event::CleanedUp { cleanup, .. } => return kept(cleanup),
         Event::Prepared { .. } if task.state == TaskState::Aborted => {

@@ -83,7 +83,7 @@ fn urgency(state: TaskState) -> u8 {
         | TaskState::Failed
         | TaskState::TimedOut => 1,
         TaskState::Finished => 2,
-        TaskState::Aborted | TaskState::RolledBack => 3,
+        TaskState::Aborted | TaskState::RolledBack | TaskState::Blocked => 3,
         TaskState::Queued => 4,
         TaskState::Landed | TaskState::Unchanged | TaskState::Skipped => 5,
     }

@@ -136,7 +136,11 @@ pub(super) fn mark(run: &Run, task: &Task) -> Mark {
         TaskState::Queued | TaskState::Finished | TaskState::Skipped => Mark::Waiting,
         TaskState::Preparing | TaskState::Running | TaskState::Integrating => Mark::Doing,
         TaskState::Landed | TaskState::Unchanged => Mark::Done,
-        TaskState::Conflicted | TaskState::Held | TaskState::Aborted | TaskState::RolledBack => Mark::Warning,
+        TaskState::Conflicted
+        | TaskState::Held
+        | TaskState::Aborted
+        | TaskState::RolledBack
+        | TaskState::Blocked => Mark::Warning,
         TaskState::Failed | TaskState::TimedOut | TaskState::Rejected => Mark::Failed,
     }
 }

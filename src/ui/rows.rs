@@ -69,7 +69,8 @@ fn words_for_row(time: Duration) -> String {
 pub(super) fn detail(run: &Run, task: &Task) -> String {
     let work = || task.work.as_ref().map(words::change).unwrap_or_default();
     match task.state {
-        TaskState::Queued | TaskState::Preparing => String::new(),
+        TaskState::Queued => words::waits_for(run, task),
+        TaskState::Preparing => String::new(),
         TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
         TaskState::Running if task.attempt > 1 => format!("attempt {}", task.attempt),
         TaskState::Running | TaskState::Unchanged => String::new(),
@@ -83,6 +84,7 @@ pub(super) fn detail(run: &Run, task: &Task) -> String {
         TaskState::TimedOut => words::after_limit(run, task),
         TaskState::Aborted if task.started_at.is_none() => "before it started".to_owned(),
         TaskState::Aborted => task.reason.as_deref().map(text::one_line).unwrap_or_default(),
+        TaskState::Blocked => task.reason.as_deref().map(text::one_line).unwrap_or_default(),
         TaskState::RolledBack => words::spoilt(run),
         TaskState::Skipped => format!("branch {} exists", words::name(&task.spec.branch)),
     }

@@ -27,6 +27,7 @@ pub(super) fn sections(run: &Run, logs: Logs, look: &Look, most: usize) -> Strin
     let sections = [
         needs(run, logs, look, most),
         rolled_back(run, look),
+        blocked(run, look),
         waiting(run, look, most),
         remarks(run, look, most),
     ];
@@ -158,6 +159,23 @@ fn rolled_back(run: &Run, look: &Look) -> String {
     let kept = format!("Rolled back, their branches and worktrees kept: {}", words::listed(&names, 6));
     let next = look.next(&format!("git parallel retry {spoiler}   takes the others up again, too"));
     format!("{}\n  {kept}\n  {next}\n", look.bold(&header))
+}
+
+/// Tasks that could not start, and how they can.
+fn blocked(run: &Run, look: &Look) -> String {
+    let blocked: Vec<&Task> = run.tasks.iter().filter(|t| t.state == TaskState::Blocked).collect();
+    if blocked.is_empty() {
+        return String::new();
+    }
+    let why = |t: &&Task| {
+        let reason = t.reason.as_deref().map(text::one_line).unwrap_or_default();
+        format!("{} ({reason})", words::task(t.name()))
+    };
+    let why: Vec<String> = blocked.iter().map(why).collect();
+    let names: Vec<String> = blocked.iter().map(|t| text::quote(&Text::from(t.name().0.as_str()))).collect();
+    let header = format!("Not started: {}", words::listed(&why, 6));
+    let command = format!("git parallel retry {}   once that has landed", names.join(" "));
+    format!("{}\n  {}\n", look.bold(&header), look.next(&command))
 }
 
 /// Finished tasks of a run that does not land them, or that was stopped before it could.

@@ -101,7 +101,7 @@ pub(super) fn state(state: TaskState) -> &'static str {
 }
 
 /// The order in which counts are told: what was reached first, then what wants somebody, then the rest.
-const TOLD: [TaskState; 15] = [
+const TOLD: [TaskState; 16] = [
     TaskState::Landed,
     TaskState::Unchanged,
     TaskState::Conflicted,
@@ -111,6 +111,7 @@ const TOLD: [TaskState; 15] = [
     TaskState::TimedOut,
     TaskState::Aborted,
     TaskState::RolledBack,
+    TaskState::Blocked,
     TaskState::Skipped,
     TaskState::Integrating,
     TaskState::Finished,
@@ -159,6 +160,13 @@ pub(super) fn ahead(run: &Run, task: &Task) -> Option<String> {
     let onto = task.ahead.as_ref().filter(|onto| **onto != run.tip)?;
     let holds = |other: &&&Task| other.landing.as_ref().is_some_and(|landing| landing.commit == *onto);
     run.queue().iter().find(holds).map(|other| self::task(other.name()))
+}
+
+/// What a task that did not start yet waits for: `after a, b`.
+pub(super) fn waits_for(run: &Run, task: &Task) -> String {
+    let open = run.predecessors(task).filter(|before| !before.state.is_success());
+    let names: Vec<String> = open.map(|before| self::task(before.name())).collect();
+    if names.is_empty() { String::new() } else { format!("after {}", listed(&names, 3)) }
 }
 
 /// Because of what nothing of an atomic run landed: `because c did not land`.

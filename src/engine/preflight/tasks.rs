@@ -87,6 +87,12 @@ fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
         prompt: request.prompt.clone().or_else(|| ask.prompt.clone()),
         reuse: false,
         reuse_worktree: false,
+        depends_on: Vec::new(),
+        agent: None,
+        base: None,
+        timeout_ms: None,
+        retries: None,
+        env: Vec::new(),
         overwrite: None,
         skip: false,
     }
