@@ -34,6 +34,7 @@ fn nothing(place: &Place) -> Ask {
     Ask {
         tasks: Ok(Vec::new()),
         agent: Vec::new(),
+        agent_name: super::run::default_agent(&place.config),
         prompt: None,
         jobs: 1,
         target: place.config.string("parallel.target"),

@@ -1,5 +1,6 @@
 //! Preflight: everything that would stop a run, found before anything is created, all at once.
 
+mod agents;
 mod place;
 mod policy;
 mod tasks;
@@ -14,14 +15,19 @@ use crate::git::{Config, Repository};
 use crate::plan::Request;
 use crate::run::{Gates, Leftovers, Oid, Regenerate, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
 use crate::store::Layout;
+use agents::Agent;
+
+pub use agents::registry;
 
 /// What a run was asked to be, from arguments and configuration.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The tasks, or why their names are refused.
     pub tasks: Result<Vec<Request>, Vec<String>>,
-    /// The agent's argument vector.
+    /// The agent's argument vector; with a name, more arguments for the agent of that name.
     pub agent: Vec<Text>,
+    /// The agent's name, if it is asked for by one.
+    pub agent_name: Option<String>,
     /// Prompt of tasks that have none.
     pub prompt: Option<String>,
     /// Agents at once.
@@ -104,6 +110,7 @@ pub struct Draft {
     /// Where the worktrees go.
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
+    agent: Agent,
     gates: Gates,
     regenerate: Vec<Regenerate>,
 }
@@ -133,7 +140,9 @@ impl Draft {
             target: self.target,
             base: self.base,
             root: self.root.into(),
-            agent: self.ask.agent,
+            agent: self.agent.argv,
+            agent_name: self.agent.name,
+            agent_shell: self.agent.shell,
             jobs: self.ask.jobs,
             strategy: self.ask.strategy,
             no_ff: self.ask.no_ff,
@@ -170,7 +179,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
-    tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
+    let agent = agents::check(repo, config, &ask, base.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
@@ -183,6 +192,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             base,
             worktrees,
             tasks,
+            agent,
             gates,
             regenerate,
         }),

@@ -90,6 +90,23 @@ pub struct Verify {
     pub timeout_ms: Option<u64>,
 }
 
+/// An agent that was asked for by name, and how it is called.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentCall {
+    /// Its name.
+    pub name: String,
+    /// The argument vector, with its placeholders.
+    pub argv: Vec<Text>,
+    /// The third argument is a command of the user's for `sh -c`: nothing is replaced in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
+}
+
+impl AgentCall {
+    /// Where the command stands in a shell's argument vector.
+    pub const SCRIPT: usize = 2;
+}
+
 /// What holds a finished task for a person: it lands if somebody names it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Gates {
@@ -131,6 +148,12 @@ pub struct RunSpec {
     pub root: Text,
     /// The agent's argument vector, with its placeholders.
     pub agent: Vec<Text>,
+    /// The name that the agent was asked for by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<String>,
+    /// See [`AgentCall::shell`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_shell: bool,
     /// Agents at once.
     pub jobs: u32,
     /// How finished work lands.

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{Leftovers, RunSpec, Strategy, TaskSpec, Text};
+use crate::run::{AgentCall, Leftovers, RunSpec, Strategy, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
@@ -80,7 +80,17 @@ fn branches(
 }
 
 fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
-    let command: Vec<String> = spec.agent.iter().map(argument).collect();
+    let command = match (&spec.agent_name, spec.agent.get(AgentCall::SCRIPT)) {
+        (Some(name), Some(script)) if spec.agent_shell => {
+            let more = spec
+                .agent
+                .iter()
+                .skip(AgentCall::SCRIPT + 2)
+                .map(|more| format!(" {}", text::argument(more)));
+            format!("{} ({}){}", text::name(name.as_bytes()), text::quote(script), more.collect::<String>())
+        }
+        _ => spec.agent.iter().map(text::argument).collect::<Vec<_>>().join(" "),
+    };
     let timeout =
         spec.timeout().map(|time| format!(", for {} at most", words::limit(time))).unwrap_or_default();
     let jobs = spec.jobs as usize;
@@ -92,14 +102,7 @@ fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
     };
     // A prompt can be long: enough of the command to know it by, and the rest of the line.
     let room = look.width.min(110).saturating_sub(6 + how.len()).max(30);
-    format!("run {}{how}", look.fit(&command.join(" "), room))
-}
-
-/// Quoted as a shell would need it, but for the braces of placeholders.
-fn argument(word: &Text) -> String {
-    let bytes: &[u8] = word.as_bstr();
-    let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"{}-_./:=@%+,".contains(b);
-    if !bytes.is_empty() && bytes.iter().all(harmless) { word.to_string() } else { text::quote(word) }
+    format!("run {}{how}", look.fit(&command, room))
 }
 
 fn check(spec: &RunSpec) -> Option<String> {
