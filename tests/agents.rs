@@ -1,4 +1,4 @@
-//! Agents that are asked for by name: the list of them, and runs with `-a NAME`.
+//! Agents that are asked for by name: the list of them, runs with `-a NAME`, and conflicts that they settle.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -200,6 +200,11 @@ fn a_name_that_is_not_known_or_not_there_is_refused() {
       Nothing was created or changed.
     hint: give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE
     ");
+    insta::assert_snapshot!(told(&["--on-conflict", "gemini", "a=x", "--", "true"]), @r"
+    error: agent 'gemini' is not on PATH
+      Nothing was created or changed.
+    hint: check PATH, or take one that is there: claude, codex
+    ");
     let long = sandbox.root.join("long.md");
     fs::write(&long, "x".repeat(128 << 10)).unwrap();
     let long = long.to_str().unwrap();
@@ -247,11 +252,81 @@ fn a_run_that_is_taken_up_again_calls_its_agent_as_before() {
     assert_eq!(argv(&sandbox).matches("<Do it>").count(), 2);
 }
 
+/// Edits the line that all edit.
+const EDITS_DB: &str = r#"sed -i "s/^five$/five by $task/" src/db.rs; commit"#;
+
+/// Keeps both sides.
+const KEEPS_BOTH: &str = "sed -i '/^[<|=>]\\{7\\}/d' src/db.rs";
+
+fn collide(sandbox: &Sandbox, resolver: &str) -> Output {
+    let agent = sandbox.agent(EDITS_DB);
+    let tasks = ["--sequential", "first=Say first", "second=Say second\n<<<<<<< odd"];
+    sandbox.run(&[&["--on-conflict", resolver][..], &tasks].concat(), &agent)
+}
+
+#[test]
+fn a_known_agent_settles_a_conflict() {
+    let sandbox = with_agents(&[]);
+    install(
+        &sandbox,
+        "claude",
+        &format!("cat \"$GIT_PARALLEL_CONFLICTS_FILE\" > \"$IO/paths\"; {KEEPS_BOTH}"),
+    );
+    let before = sandbox.snapshot();
+    let output = collide(&sandbox, "claude").expect(0);
+    sandbox.check_run(&before, &output);
+    output.tells(&["second: landed on main (merge, settled by the resolver"]);
+    assert!(sandbox.read("src/db.rs").contains("five by"), "{}", sandbox.read("src/db.rs"));
+    assert_eq!(sandbox.read_io("paths"), "src/db.rs\n");
+
+    let told = fs::read_to_string(sandbox.record().join("tasks/second/resolver/prompt.md")).unwrap();
+    let plain = "<-p>\n<--permission-mode>\n<acceptEdits>\n<-->\n";
+    assert_eq!(argv(&sandbox), format!("{plain}<{told}>\n"));
+    for told_of in
+        ["\n    src/db.rs\n", "    Say first\n", "    Say second\n    <<<<<<< odd\n", "work of first"]
+    {
+        assert!(told.contains(told_of), "{told_of}: {told}");
+    }
+    assert!(told.contains("change no other") && told.contains("Do not commit"), "{told}");
+}
+
+#[test]
+fn an_agent_that_does_not_settle_it_leaves_it_to_a_person() {
+    for body in ["exit 1", "echo done", "git commit -qm x --allow-empty || :; rm -f README.md"] {
+        let sandbox = with_agents(&[]);
+        install(&sandbox, "codex", body);
+        let before = sandbox.snapshot();
+        let output = collide(&sandbox, "codex").expect(1);
+        sandbox.check_run(&before, &output);
+        sandbox.expect_states(&[("first", "landed"), ("second", "conflicted")]);
+        assert_eq!(argv(&sandbox).matches("<exec>").count(), 1, "{body}");
+    }
+}
+
+/// A configured agent finds what it is to do where it always does. Only a whole name is a name.
+#[test]
+fn a_configured_agent_settles_a_conflict() {
+    let sandbox = with_agents(&["claude"]);
+    let command =
+        format!("cat \"$GIT_PARALLEL_PROMPT_FILE\" > {}/told; {KEEPS_BOTH}", sandbox.io("").display());
+    sandbox.git(&["config", "parallel.agent.fixer.command", &command]);
+    sandbox.git(&["config", "parallel.onConflict", "fixer"]);
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(EDITS_DB);
+    sandbox.run(&["-n", "a", "b"], &agent).expect(0).tells(&["have conflicts settled by fixer before"]);
+    let output = sandbox.run(&["--sequential", "first", "second"], &agent).expect(0);
+    sandbox.check_run(&before, &output);
+    assert!(sandbox.read_io("told").starts_with("# Settle a merge\n"), "{}", sandbox.read_io("told"));
+
+    let planned = sandbox.run(&["-n", "--on-conflict", "claude -p x", "a", "b"], &agent).expect(0);
+    planned.tells(&["have conflicts settled by 'claude -p x' before"]);
+}
+
 #[test]
 fn agents_are_completed_by_name() {
     let sandbox = with_agents(&["claude", "codex"]);
     sandbox.git(&["config", "parallel.agent.mine.command", "true"]);
-    for words in [&["run", "-a", ""][..], &["run", "--agent", ""]] {
+    for words in [&["run", "-a", ""][..], &["run", "--on-conflict", ""]] {
         let output = sandbox.parallel(&[&["complete", "--"], words].concat()).expect(0);
         assert_eq!(output.stdout, "claude\tClaude Code\ncodex\tOpenAI Codex CLI\nmine\tconfigured\n");
     }

@@ -5,8 +5,8 @@ use clap::Args;
 /// List the agents that are known.
 ///
 /// Tells which agent commands are known by name, which of them are on PATH, and how each is called. These
-/// names are for 'git parallel run -a NAME'. An agent of your own is added, or one of these changed, by
-/// 'git config parallel.agent.NAME.command'.
+/// names are for 'git parallel run -a NAME' and for --on-conflict. An agent of your own is added, or one of
+/// these changed, by 'git config parallel.agent.NAME.command'.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -84,7 +84,7 @@ pub struct RunArgs {
     /// Run a check that fails again, up to N times [default: 0, parallel.verifyRetries]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub verify_retries: Option<u32>,
-    /// Shell command that settles a conflict before you are asked to [default: parallel.onConflict]
+    /// Shell command or known agent that settles conflicts before you are asked [default: parallel.onConflict]
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub on_conflict: Option<OsString>,
     /// Land all tasks in one step, or none

@@ -50,7 +50,7 @@ fn nothing(place: &Place) -> Ask {
         timeout_ms: None,
         retries: 0,
         verify: None,
-        on_conflict: None,
+        on_conflict: super::run::command(None, place.config.string("parallel.onConflict")),
         atomic: false,
         keep_going: false,
     }

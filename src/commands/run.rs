@@ -170,7 +170,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// An empty command is none, so that a configured one can be left out.
-fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Text> {
+pub fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Text> {
     let command = argument.map(Text::from).or(configured)?;
     (!command.as_bstr().trim_ascii().is_empty()).then_some(command)
 }

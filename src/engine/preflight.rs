@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Gates, Leftovers, Oid, Regenerate, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
+use crate::run::{
+    Gates, Leftovers, Oid, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskSpec, Text, Verify,
+};
 use crate::store::Layout;
 use agents::Agent;
 
@@ -58,7 +60,7 @@ pub struct Ask {
     pub retries: u32,
     /// See [`RunSpec::verify`].
     pub verify: Option<Verify>,
-    /// See [`RunSpec::on_conflict`].
+    /// What settles conflicts: an agent's name, or else a command for `sh -c`.
     pub on_conflict: Option<Text>,
     /// See [`RunSpec::atomic`].
     pub atomic: bool,
@@ -111,6 +113,7 @@ pub struct Draft {
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
     agent: Agent,
+    on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
 }
@@ -152,7 +155,7 @@ impl Draft {
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
             verify: self.ask.verify,
-            on_conflict: self.ask.on_conflict,
+            on_conflict: self.on_conflict,
             atomic: self.ask.atomic,
             keep_going: self.ask.keep_going,
             gates: self.gates,
@@ -180,6 +183,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let agent = agents::check(repo, config, &ask, base.as_ref(), &mut problems);
+    let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
@@ -193,6 +197,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             worktrees,
             tasks,
             agent,
+            on_conflict,
             gates,
             regenerate,
         }),

@@ -26,7 +26,7 @@ pub use foreseen::{Foreseen, Told, is_open};
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{
-    AgentCall, Gates, Leftovers, Regenerate, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify,
+    AgentCall, Gates, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify,
     full_branch_name,
 };
 pub use state::TaskState;

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{AgentCall, Leftovers, RunSpec, Strategy, TaskSpec, Text};
+use crate::run::{AgentCall, Leftovers, Resolver, RunSpec, Strategy, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
@@ -34,8 +34,12 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.push(run_agents(spec, &tasks, look));
         steps.extend(check(spec));
         steps.push(land(spec, &tasks));
-        steps.extend(spec.on_conflict.as_ref().map(|command| {
-            format!("have conflicts settled by {} before you are asked to", text::quote(command))
+        steps.extend(spec.on_conflict.as_ref().map(|resolver| {
+            let by = match resolver {
+                Resolver::Command(command) => text::quote(command),
+                Resolver::Agent(call) => text::name(call.name.as_bytes()),
+            };
+            format!("have conflicts settled by {by} before you are asked to")
         }));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());

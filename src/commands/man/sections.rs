@@ -193,8 +193,9 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
         (
             "parallel.onConflict",
-            "Shell command that settles a conflict before you are asked to; --on-conflict '' leaves it out for once. \
-             Default: none.",
+            "Settles a conflict before you are asked to: an agent's name, or else a shell command; --on-conflict '' \
+             leaves it out for once. An agent's prompt tells it what collides, what both sides are for and what it \
+             may do. Default: none.",
         ),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
@@ -225,7 +226,10 @@ pub const ENVIRONMENT: Section = Section {
         ("GIT_PARALLEL_TARGET", "The short name of the target branch."),
         ("GIT_PARALLEL_WORKTREE", "The absolute path of its worktree, which is its current directory."),
         ("GIT_PARALLEL_ROOT", "The main worktree, or the git directory of a bare repository."),
-        ("GIT_PARALLEL_PROMPT_FILE", "A file that holds the prompt, if the task has one."),
+        (
+            "GIT_PARALLEL_PROMPT_FILE",
+            "A file that holds the prompt, if the task has one; for an agent that settles a conflict, what it is told.",
+        ),
         ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
         (

@@ -1,10 +1,10 @@
-//! The agent: by its command, or by name.
+//! The agent, and who settles conflicts: by a command, or by the name of an agent.
 
 use super::{Ask, Problem};
 use crate::agents::{self, Registry};
 use crate::git::{self, Config, Repository};
 use crate::plan;
-use crate::run::{AgentCall, Oid, Text};
+use crate::run::{AgentCall, Oid, Resolver, Text};
 
 /// The agent of a run.
 #[derive(Clone, Default, Debug)]
@@ -64,6 +64,23 @@ pub(super) fn check(
     };
     check_prompts(ask, &agent, wants_prompt, problems);
     agent
+}
+
+/// A value that is exactly an agent's name means the agent; anything else is a command.
+pub(super) fn check_resolver(
+    config: &Config,
+    asked: Option<&Text>,
+    problems: &mut Vec<Problem>,
+) -> Option<Resolver> {
+    let asked = asked?;
+    let registry = registry(config);
+    let Some(agent) = std::str::from_utf8(asked.as_bstr()).ok().and_then(|name| registry.get(name)) else {
+        return Some(Resolver::Command(asked.clone()));
+    };
+    if !agent.is_found() {
+        problems.push(not_found(&registry, agent));
+    }
+    Some(Resolver::Agent(agent.call(&[])))
 }
 
 fn named<'a>(registry: &'a Registry, name: &str) -> Result<&'a agents::Agent, Problem> {
