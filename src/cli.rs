@@ -1,5 +1,6 @@
 //! The command line: the one source of help, man pages and completions.
 
+mod agents;
 mod conflicts;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 mod run;
 mod strategy;
 
+pub use agents::AgentsArgs;
 pub use conflicts::ConflictsArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
@@ -56,6 +58,7 @@ pub enum Command {
     Conflicts(ConflictsArgs),
     List(ListArgs),
     Cleanup(CleanupArgs),
+    Agents(AgentsArgs),
     Doctor(DoctorArgs),
     Demo(DemoArgs),
     Completions(CompletionsArgs),

@@ -19,7 +19,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("engine", &["agents", "error", "git", "plan", "run", "shim", "store", "sys", "ui"]),
     ("git", &["error", "run", "sys"]),
     ("store", &["error", "run"]),
-    ("agents", &["error", "run"]),
+    ("agents", &["error", "plan", "run"]),
     ("ui", &["error", "run"]),
     ("shim", &["error", "run", "sys"]),
     ("sys", &["error", "run"]),

@@ -18,19 +18,27 @@ use crate::plan::parse_duration;
 /// In the arguments of AGENT, {task}, {branch}, {worktree}, {base}, {target}, {prompt}, {prompt_file} and
 /// {slot} are replaced; no shell is involved. The agent is started in its worktree with GIT_PARALLEL_TASK
 /// and the like in its environment. Exit 0 means done; anything else means failed, and its work is kept.
+///
+/// With -a, the agent is one that 'git parallel agents' lists: it knows how that is called, and where the
+/// prompt goes. What follows '--' are then more arguments for it, before the prompt; if they mention {prompt}
+/// or {prompt_file}, they say where it goes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   git parallel run auth docs billing -- ./agent.sh {task}
   git parallel run -j 8 auth='Add a login form' docs='Write the guide' -- claude -p {prompt}
+  git parallel run -a codex auth='Add a login form' docs='Write the guide'
   git parallel run -y --into develop fix/a fix/b -- sh -c 'make \"$GIT_PARALLEL_TASK\"'")]
 pub struct RunArgs {
     /// A task's name, with its prompt if it has one of its own
     #[arg(value_name = "TASK[=PROMPT]", required = true)]
     pub tasks: Vec<String>,
-    /// The command to run for each task, and its arguments
-    #[arg(last = true, required = true, value_name = "AGENT", value_hint = ValueHint::CommandWithArguments)]
+    /// The command to run for each task, and its arguments; with -a, more arguments for that agent
+    #[arg(last = true, value_name = "AGENT", value_hint = ValueHint::CommandWithArguments)]
     pub agent: Vec<OsString>,
+    /// A known agent, instead of AGENT; see 'git parallel agents' [default: parallel.agent]
+    #[arg(short = 'a', long = "agent", value_name = "NAME")]
+    pub agent_name: Option<String>,
     /// Prompt of every task that has none of its own
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -76,7 +84,7 @@ pub struct RunArgs {
     /// Run a check that fails again, up to N times [default: 0, parallel.verifyRetries]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub verify_retries: Option<u32>,
-    /// Shell command that settles a conflict before you are asked to [default: parallel.onConflict]
+    /// Shell command or known agent that settles conflicts before you are asked [default: parallel.onConflict]
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub on_conflict: Option<OsString>,
     /// Land all tasks in one step, or none

@@ -15,6 +15,7 @@ use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCan
 
 use super::print;
 use crate::cli::{Cli, CompleteArgs, CompletionsArgs};
+use crate::engine::preflight;
 use crate::error::exit;
 use crate::git::{self, Repository};
 use crate::run::{RunId, Task, TaskState};
@@ -81,10 +82,12 @@ fn command(words: &[OsString]) -> clap::Command {
         ArgValueCandidates::new(move || tasks(run.as_deref(), &given, which).unwrap_or_default())
     };
     let runs = || ArgValueCandidates::new(|| runs().unwrap_or_default());
+    let agents = || ArgValueCandidates::new(|| agents().unwrap_or_default());
     let branches = || ArgValueCandidates::new(|| branches().unwrap_or_default());
     Cli::command()
         .mut_subcommand("run", |c| {
-            c.mut_arg("into", |a| a.add(branches())).mut_arg("base", |a| a.add(branches()))
+            let c = c.mut_arg("into", |a| a.add(branches())).mut_arg("base", |a| a.add(branches()));
+            c.mut_arg("agent_name", |a| a.add(agents())).mut_arg("on_conflict", |a| a.add(agents()))
         })
         .mut_subcommand("status", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("wait", |c| c.mut_arg("run", |a| a.add(runs())))
@@ -170,6 +173,13 @@ fn branches() -> Result<Vec<CompletionCandidate>> {
     let branches = git::list(&repo, "refs/heads/")?;
     let names = branches.iter().map(|(name, _)| name.to_string());
     Ok(names.map(|name| CompletionCandidate::new(name.trim_start_matches("refs/heads/"))).collect())
+}
+
+/// The agents that can be called.
+fn agents() -> Result<Vec<CompletionCandidate>> {
+    let registry = preflight::registry(&super::agents::config()?);
+    let found = registry.agents().iter().filter(|agent| agent.is_found());
+    Ok(found.map(|agent| described(&agent.name, agent.title().unwrap_or("configured"))).collect())
 }
 
 fn described(value: &str, what: &str) -> CompletionCandidate {

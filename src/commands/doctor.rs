@@ -34,6 +34,7 @@ fn nothing(place: &Place) -> Ask {
     Ask {
         tasks: Ok(Vec::new()),
         agent: Vec::new(),
+        agent_name: super::run::default_agent(&place.config),
         prompt: None,
         jobs: 1,
         target: place.config.string("parallel.target"),
@@ -49,7 +50,7 @@ fn nothing(place: &Place) -> Ask {
         timeout_ms: None,
         retries: 0,
         verify: None,
-        on_conflict: None,
+        on_conflict: super::run::command(None, place.config.string("parallel.onConflict")),
         atomic: false,
         keep_going: false,
     }

@@ -14,11 +14,12 @@ use clap::error::{ContextKind, ErrorKind};
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use super::print;
+use crate::agents::KNOWN;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use sections::{
-    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES,
-    RESOLVER, Section, VERIFICATION,
+    AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
+    FILES, RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -65,11 +66,15 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
     let sections: &[&Section] = match command.get_name() {
         "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
         "run" => &[&AGENT_ARGUMENTS, &VERIFICATION, &RESOLVER, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
+        "agents" => &[&AGENTS_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };
     for section in sections {
         tagged(&mut roff, section);
+    }
+    if command.get_name() == "agents" {
+        known_agents(&mut roff);
     }
     examples(&mut roff, command);
     roff.control("SH", ["SEE ALSO"]);
@@ -126,6 +131,24 @@ fn tagged(roff: &mut Roff, section: &Section) {
     }
 }
 
+/// How each known agent is called, and what it may do so.
+fn known_agents(roff: &mut Roff) {
+    roff.control("SH", ["KNOWN AGENTS"]);
+    roff.text([roman(sections::KNOWN_AGENTS)]);
+    for known in KNOWN {
+        roff.control("TP", []);
+        roff.text([bold(known.name)]);
+        let call: Vec<&str> = [&[known.program], known.options, known.prompt].concat();
+        roff.text([
+            roman(format!("{}, as ", known.title)),
+            bold(call.join(" ")),
+            roman(format!(": {}.", known.may)),
+        ]);
+        roff.control("br", []);
+        roff.text([roman(known.docs)]);
+    }
+}
+
 /// The examples that stand below a command's help.
 fn examples(roff: &mut Roff, command: &clap::Command) {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -160,9 +183,6 @@ pub fn explain(usage: &clap::Error) -> ExitCode {
 fn tip(usage: &clap::Error) -> Option<String> {
     let about = |kind| usage.get(kind).map(ToString::to_string).unwrap_or_default();
     match usage.kind() {
-        ErrorKind::MissingRequiredArgument if about(ContextKind::InvalidArg).contains("AGENT") => Some(
-            "hint: the agent's command follows '--': git parallel run TASK... -- AGENT [ARG]...".to_owned(),
-        ),
         // clap suggests only what is very much alike; two letters that changed places are not.
         ErrorKind::InvalidSubcommand if usage.get(ContextKind::SuggestedSubcommand).is_none() => {
             let typed = about(ContextKind::InvalidSubcommand);

@@ -1,6 +1,7 @@
 //! One file a command: it turns arguments into a run or a query, calls down, and prints.
 
 mod abort;
+mod agents;
 mod cleanup;
 mod completions;
 mod conflicts;
@@ -43,6 +44,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
+        Command::Agents(args) => agents::agents(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Demo(args) => demo::demo(&args),
         Command::Completions(args) => completions::completions(&args),

@@ -109,6 +109,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     Ok(Ask {
         tasks: plan::parse_requests(&args.tasks),
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
+        agent_name: agent_name(args, config)?,
         prompt,
         jobs,
         target: args.into.as_deref().map(Into::into).or_else(|| config.string("parallel.target")),
@@ -135,12 +136,33 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     })
 }
 
+/// The agent's name, if it is asked for by one. A command after `--` goes before the name in the configuration.
+fn agent_name(args: &RunArgs, config: &Config) -> Result<Option<String>> {
+    if args.agent_name.is_some() || !args.agent.is_empty() {
+        return Ok(args.agent_name.clone());
+    }
+    let configured = default_agent(config);
+    if configured.is_none() {
+        return Err(Failure::new(exit::USAGE, "no AGENT is given")
+            .safe("Nothing was created or changed.")
+            .hint("the agent's command follows '--': git parallel run TASK... -- AGENT [ARG]...")
+            .hint("or name one that is known: -a NAME (see which there are: git parallel agents)")
+            .into());
+    }
+    Ok(configured)
+}
+
+/// The name of the agent that the configuration asks for.
+pub fn default_agent(config: &Config) -> Option<String> {
+    config.string("parallel.agent").map(|name| name.to_string()).filter(|name| !name.is_empty())
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An empty command is none, so that a configured one can be left out.
-fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Text> {
+pub fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Text> {
     let command = argument.map(Text::from).or(configured)?;
     (!command.as_bstr().trim_ascii().is_empty()).then_some(command)
 }

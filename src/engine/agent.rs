@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Context, Outbox};
 use crate::plan;
-use crate::run::{Event, Exit, Task, Text};
+use crate::run::{AgentCall, Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
 
 /// Time between TERM and KILL.
@@ -162,10 +162,14 @@ async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shi
 }
 
 fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
+    let prompt = Text::from(task.spec.prompt.as_deref().unwrap_or_default());
+    let prompt_file = Text::from(context.dir.prompt(task.name()));
+    let of_the_run = (context.spec.agent.as_slice(), context.spec.agent_shell);
+    let agent = task.spec.agent.as_ref().map_or(of_the_run, |call| (&call.argv, call.shell));
     ShimSpec {
         dir: context.dir.task(task.name()).into(),
         attempt: task.attempt,
-        argv: arguments(context, task),
+        argv: arguments(context, task, agent, &prompt, &prompt_file),
         cwd: task.spec.worktree.clone(),
         env: context.environment(task),
         scrub: scrubbed(),
@@ -181,26 +185,33 @@ pub(super) fn scrubbed() -> Vec<String> {
     crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// The agent's argument vector with its placeholders replaced.
-fn arguments(context: &Context, task: &Task) -> Vec<Text> {
+/// An argument vector with its placeholders replaced; if it is a shell's, nothing is in its command.
+pub(super) fn arguments(
+    context: &Context,
+    task: &Task,
+    (argv, shell): (&[Text], bool),
+    prompt: &Text,
+    prompt_file: &Text,
+) -> Vec<Text> {
     let spec = &task.spec;
     let name = Text::from(spec.name.0.as_str());
     let base = Text::from(context.base_of(task).as_str());
     let slot = Text::from(task.slot.to_string());
-    let prompt = Text::from(spec.prompt.as_deref().unwrap_or_default());
-    let prompt_file = Text::from(context.dir.prompt(&spec.name));
     let placeholders = [
         ("task", &name),
         ("branch", &spec.branch),
         ("worktree", &spec.worktree),
         ("base", &base),
         ("target", &context.spec.target),
-        ("prompt", &prompt),
-        ("prompt_file", &prompt_file),
+        ("prompt", prompt),
+        ("prompt_file", prompt_file),
         ("slot", &slot),
     ];
-    let agent = task.spec.agent.as_ref().unwrap_or(&context.spec.agent);
-    agent.iter().map(|argument| plan::expand(argument, &placeholders)).collect()
+    let expand = |(place, argument): (usize, &Text)| match shell && place == AgentCall::SCRIPT {
+        true => argument.clone(),
+        false => plan::expand(argument, &placeholders),
+    };
+    argv.iter().enumerate().map(expand).collect()
 }
 
 /// Reads what is new in a log, as much of it as somebody wants to see.

@@ -26,11 +26,16 @@ pub(super) struct Command<'a> {
     pub(super) timeout_ms: u64,
 }
 
+/// The argument vector of a command that is a string, as git has it for those from its configuration.
+pub(super) fn shell(text: &Text) -> Vec<Text> {
+    vec!["sh".into(), "-c".into(), text.clone()]
+}
+
 /// What a shim is to run for a command of the user's, `record` being its directory.
-pub(super) fn shell(
+pub(super) fn under_shim(
     context: &Context,
     record: &Path,
-    text: &Text,
+    argv: Vec<Text>,
     dir: &Path,
     env: Vec<(String, Text)>,
     timeout_ms: Option<u64>,
@@ -39,7 +44,7 @@ pub(super) fn shell(
         dir: record.into(),
         // An earlier supervisor may have begun it, too.
         attempt: shim::next_attempt(record),
-        argv: vec!["sh".into(), "-c".into(), text.clone()],
+        argv,
         cwd: dir.into(),
         env,
         scrub: agent::scrubbed(),
@@ -57,8 +62,8 @@ pub(super) fn shell(
 /// If it can't even be tried.
 pub(super) fn run(context: &Context, command: &Command) -> Result<Result<(), String>> {
     let record = context.dir.new_command().context("cannot create the record of a command")?;
-    let (text, timeout) = (Text::from(command.text), Some(command.timeout_ms));
-    let spec = shell(context, &record, &text, command.dir, command.env.clone(), timeout);
+    let (argv, timeout) = (shell(&command.text.into()), Some(command.timeout_ms));
+    let spec = under_shim(context, &record, argv, command.dir, command.env.clone(), timeout);
     // The supervisor's loop drives the timers and pipes that this waits for.
     let runtime = tokio::runtime::Handle::try_current().context("no supervisor is at work")?;
     let exit = runtime.block_on(see_through(context, &spec))?;

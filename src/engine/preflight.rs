@@ -1,5 +1,6 @@
 //! Preflight: everything that would stop a run, found before anything is created, all at once.
 
+mod agents;
 mod place;
 mod policy;
 mod tasks;
@@ -12,16 +13,23 @@ use jiff::Timestamp;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
-use crate::run::{Gates, Leftovers, Oid, Regenerate, RunId, RunSpec, Strategy, TaskSpec, Text, Verify};
+use crate::run::{
+    Gates, Leftovers, Oid, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskSpec, Text, Verify,
+};
 use crate::store::Layout;
+use agents::Agent;
+
+pub use agents::registry;
 
 /// What a run was asked to be, from arguments and configuration.
 #[derive(Clone, Debug)]
 pub struct Ask {
     /// The tasks, or why their names are refused.
     pub tasks: Result<Vec<Request>, Vec<String>>,
-    /// The agent's argument vector.
+    /// The agent's argument vector; with a name, more arguments for the agent of that name.
     pub agent: Vec<Text>,
+    /// The agent's name, if it is asked for by one.
+    pub agent_name: Option<String>,
     /// Prompt of tasks that have none.
     pub prompt: Option<String>,
     /// Agents at once.
@@ -52,7 +60,7 @@ pub struct Ask {
     pub retries: u32,
     /// See [`RunSpec::verify`].
     pub verify: Option<Verify>,
-    /// See [`RunSpec::on_conflict`].
+    /// What settles conflicts: an agent's name, or else a command for `sh -c`.
     pub on_conflict: Option<Text>,
     /// See [`RunSpec::atomic`].
     pub atomic: bool,
@@ -104,6 +112,8 @@ pub struct Draft {
     /// Where the worktrees go.
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
+    agent: Agent,
+    on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
 }
@@ -133,7 +143,9 @@ impl Draft {
             target: self.target,
             base: self.base,
             root: self.root.into(),
-            agent: self.ask.agent,
+            agent: self.agent.argv,
+            agent_name: self.agent.name,
+            agent_shell: self.agent.shell,
             jobs: self.ask.jobs,
             strategy: self.ask.strategy,
             no_ff: self.ask.no_ff,
@@ -143,7 +155,7 @@ impl Draft {
             timeout_ms: self.ask.timeout_ms,
             retries: self.ask.retries,
             verify: self.ask.verify,
-            on_conflict: self.ask.on_conflict,
+            on_conflict: self.on_conflict,
             atomic: self.ask.atomic,
             keep_going: self.ask.keep_going,
             gates: self.gates,
@@ -170,7 +182,8 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
-    tasks::check_agent(repo, &ask, base.as_ref(), &mut problems);
+    let agent = agents::check(repo, config, &ask, base.as_ref(), &mut problems);
+    let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
     }
@@ -183,6 +196,8 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             base,
             worktrees,
             tasks,
+            agent,
+            on_conflict,
             gates,
             regenerate,
         }),

@@ -1,9 +1,11 @@
-//! Having a conflict settled by a command (`--on-conflict`) before a person is asked to.
+//! Having a conflict settled by a command or an agent (`--on-conflict`) before a person is asked to.
 //!
 //! The merge is put into the task's own worktree, as `git parallel resolve` does it for a person, and the
 //! command runs there like an agent. What it leaves counts only if nothing is open any more; then the merge
 //! is made of it, off to the side, and checked like any other. Either way the task's branch and worktree are
 //! put back to what they were: whatever the command did to them and did not land is pinned first.
+
+mod prompt;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::landing::{self, wish};
 use super::verify::{blocking, end_stray};
 use super::{Context, Outbox, collect, command, trouble};
 use crate::git::{self, Head, MergeHere, Merged, Sight};
-use crate::run::{Event, Exit, Landing, Oid, Task, Text, name_some};
+use crate::run::{Event, Exit, Landing, Oid, Resolver, Task, Text, name_some};
 use crate::shim::{self, Shim};
 
 /// The pin of what a resolver made that did not count.
@@ -54,7 +56,7 @@ async fn try_resolve(
     outbox: &Outbox,
     wanted: WantedOutput,
 ) -> Result<Outcome> {
-    let resolver = context.spec.on_conflict.clone().context("the run has no resolver")?;
+    let resolver = context.spec.on_conflict.as_ref().context("the run has no resolver")?;
     let begun = {
         let (context, task, others) = (context.clone(), task.clone(), others.clone());
         blocking(move || begin(&context, &task, &others)).await?
@@ -70,8 +72,9 @@ async fn try_resolve(
         // A recorded resolution (rerere) settled it all.
         Exit { code: Some(0), ..Exit::default() }
     } else {
+        let argv = arguments(context, &task, resolver, &scene);
         let (env, timeout) = (scene.env.clone(), task.spec.timeout_ms.or(context.spec.timeout_ms));
-        let spec = command::shell(context, &scene.dir, &resolver, &scene.path, env, timeout);
+        let spec = command::under_shim(context, &scene.dir, argv, &scene.path, env, timeout);
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let log = LogReader::new(scene.dir.join("output.log"), wanted);
         agent::see_through(&mut shim, &task, log, stops, outbox, |_| {}).await
@@ -96,6 +99,14 @@ struct Scene {
     staged: git::Staged,
     /// The resolver's environment.
     env: Vec<(String, Text)>,
+    /// What an agent is told.
+    prompt: Text,
+}
+
+impl Scene {
+    fn prompt_file(&self) -> PathBuf {
+        self.dir.join("prompt.md")
+    }
 }
 
 /// Puts the merge into the worktree, and what a resolver wants to know into files.
@@ -117,7 +128,11 @@ fn begin(context: &Context, task: &Task, others: &[Task]) -> Result<Result<Scene
     let staged = git::staged(&path)?;
     let dir = context.dir.make_resolver_dir(task.name())?;
     let env = tell(context, task, others, &dir, &onto, &tip)?;
-    Ok(Ok(Scene { path, dir, onto, tip, open, marked, staged, env }))
+    let mut scene = Scene { path, dir, onto, tip, open, marked, staged, env, prompt: Text::default() };
+    if let Some(Resolver::Agent(_)) = &context.spec.on_conflict {
+        instruct(context, task, others, &mut scene)?;
+    }
+    Ok(Ok(scene))
 }
 
 /// Why the merge can't be put there: somebody is at work in that worktree, or it is gone.
@@ -162,14 +177,50 @@ fn tell(
     file("GIT_PARALLEL_THEIR_LOG", "theirs.log", &git::log(&context.repo, tip, onto)?)?;
     env.push(("GIT_PARALLEL_CONFLICTS".to_owned(), paths.into()));
     env.push(("GIT_PARALLEL_ONTO".to_owned(), onto.as_str().into()));
-    let with = task.conflicts.iter().find_map(|conflict| conflict.with.as_ref());
-    if let Some(other) = others.iter().find(|other| Some(other.name()) == with) {
+    if let Some(other) = other_side(task, others) {
         env.push(("GIT_PARALLEL_OTHER_TASK".to_owned(), other.name().0.as_str().into()));
         if other.spec.prompt.is_some() {
             env.push(("GIT_PARALLEL_OTHER_PROMPT_FILE".to_owned(), context.dir.prompt(other.name()).into()));
         }
     }
     Ok(env)
+}
+
+/// The task whose landing it collides with, where that is known.
+fn other_side<'a>(task: &Task, others: &'a [Task]) -> Option<&'a Task> {
+    let with = task.conflicts.iter().find_map(|conflict| conflict.with.as_ref())?;
+    others.iter().find(|other| other.name() == with)
+}
+
+/// Writes down what an agent is told; that file is its prompt.
+fn instruct(context: &Context, task: &Task, others: &[Task], scene: &mut Scene) -> Result<()> {
+    let story = prompt::Story {
+        task,
+        other: other_side(task, others),
+        target: &context.spec.target,
+        onto: &scene.onto,
+        open: &scene.open,
+        marked: &scene.marked,
+        our_log: &git::log(&context.repo, &scene.onto, &scene.tip)?,
+        their_log: &git::log(&context.repo, &scene.tip, &scene.onto)?,
+    };
+    let prompt = prompt::prompt(&story);
+    let path = scene.prompt_file();
+    std::fs::write(&path, &prompt).with_context(|| format!("cannot write {}", path.display()))?;
+    scene.prompt = prompt.into();
+    scene.env.retain(|(variable, _)| variable != "GIT_PARALLEL_PROMPT_FILE");
+    scene.env.push(("GIT_PARALLEL_PROMPT_FILE".to_owned(), path.into()));
+    Ok(())
+}
+
+fn arguments(context: &Context, task: &Task, resolver: &Resolver, scene: &Scene) -> Vec<Text> {
+    match resolver {
+        Resolver::Command(text) => command::shell(text),
+        Resolver::Agent(call) => {
+            let prompt_file = scene.prompt_file().into();
+            agent::arguments(context, task, (&call.argv, call.shell), &scene.prompt, &prompt_file)
+        }
+    }
 }
 
 /// Looks at what the resolver left, makes the merge of it if it counts, and puts the worktree back.

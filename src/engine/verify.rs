@@ -93,7 +93,14 @@ async fn try_verify(
             return Ok(Event::PutOff { task: name });
         }
         let env = environment(context, task, slot, &place, tries);
-        let spec = command::shell(context, &dir, &verify.command, &place, env, verify.timeout_ms);
+        let spec = command::under_shim(
+            context,
+            &dir,
+            command::shell(&verify.command),
+            &place,
+            env,
+            verify.timeout_ms,
+        );
         let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let reader = LogReader::new(log.clone(), wanted);
         let exit = agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await;

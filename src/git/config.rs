@@ -22,6 +22,14 @@ impl Config {
         Ok(config)
     }
 
+    /// The settings that are in force outside of any repository.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn outside() -> Result<Config> {
+        Config::list(Git::new())
+    }
+
     /// As [`Config::load`], without what [`super::SharedGuard`] has pinned.
     pub(super) fn load_unpinned(repo: &Repository) -> Result<Config> {
         Config::list(Git::new().unpinned().git_dir(&repo.git_dir))

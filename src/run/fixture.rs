@@ -35,6 +35,8 @@ pub fn spec(names: &[&str]) -> RunSpec {
         base: null_oid(),
         root: "/r".into(),
         agent: vec!["agent".into()],
+        agent_name: None,
+        agent_shell: false,
         jobs: 1,
         strategy: Strategy::Merge,
         no_ff: false,

@@ -27,7 +27,8 @@ pub use foreseen::{Foreseen, Told, is_open};
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{
-    Gates, Leftovers, Regenerate, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify, full_branch_name,
+    AgentCall, Gates, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify,
+    full_branch_name,
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};

@@ -90,6 +90,33 @@ pub struct Verify {
     pub timeout_ms: Option<u64>,
 }
 
+/// An agent that was asked for by name, and how it is called.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AgentCall {
+    /// Its name.
+    pub name: String,
+    /// The argument vector, with its placeholders.
+    pub argv: Vec<Text>,
+    /// The third argument is a command of the user's for `sh -c`: nothing is replaced in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
+}
+
+impl AgentCall {
+    /// Where the command stands in a shell's argument vector.
+    pub const SCRIPT: usize = 2;
+}
+
+/// What settles conflicts before a person is asked to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Resolver {
+    /// A command for `sh -c`.
+    Command(Text),
+    /// An agent that is given a prompt.
+    Agent(AgentCall),
+}
+
 /// What holds a finished task for a person: it lands if somebody names it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Gates {
@@ -131,6 +158,12 @@ pub struct RunSpec {
     pub root: Text,
     /// The agent's argument vector, with its placeholders.
     pub agent: Vec<Text>,
+    /// The name that the agent was asked for by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<String>,
+    /// See [`AgentCall::shell`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_shell: bool,
     /// Agents at once.
     pub jobs: u32,
     /// How finished work lands.
@@ -152,9 +185,9 @@ pub struct RunSpec {
     /// The check of the merged result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
-    /// Settles conflicts before a person is asked to; for `sh -c`.
+    /// Settles conflicts before a person is asked to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_conflict: Option<Text>,
+    pub on_conflict: Option<Resolver>,
     /// All tasks land in one step, or none.
     #[serde(default)]
     pub atomic: bool,
@@ -211,9 +244,9 @@ pub struct TaskSpec {
     /// Tasks that must have landed before it starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskName>,
-    /// Its agent's argument vector, where that is not the run's.
+    /// Its agent, where that is not the run's; without a name where it was given as a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<Vec<Text>>,
+    pub agent: Option<AgentCall>,
     /// The commit that its branch starts from, where that is not the run's base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Oid>,
@@ -257,6 +290,25 @@ mod tests {
         assert_eq!(without.remove("strategy"), Some("merge".into()));
         let read: RunSpec = serde_json::from_value(json).unwrap();
         assert_eq!(read.strategy, Strategy::Merge);
+    }
+
+    /// A record from before agents could settle conflicts holds the command alone.
+    #[test]
+    fn resolvers_come_back_as_they_were() {
+        let call =
+            |shell| AgentCall { name: "mine".to_owned(), argv: vec!["sh".into(), "{prompt}".into()], shell };
+        let bytes = Text::from(&b"\xff"[..]);
+        let commands = ["./settle".into(), bytes].map(Resolver::Command);
+        for resolver in commands.into_iter().chain([false, true].map(|shell| Resolver::Agent(call(shell)))) {
+            let spec = RunSpec { on_conflict: Some(resolver), ..spec(&["a"]) };
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<RunSpec>(&json).unwrap(), spec, "{json}");
+        }
+        let mut json = serde_json::to_value(spec(&["a"])).unwrap();
+        json["on_conflict"] = "./settle".into();
+        let read: RunSpec = serde_json::from_value(json).unwrap();
+        assert_eq!(read.on_conflict, Some(Resolver::Command("./settle".into())));
+        assert_eq!((read.agent_name, read.agent_shell), (None, false));
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn run_in(state: TaskState) -> Run {
         task.attempt = 1;
     }
     task.collected = state == TaskState::Integrating;
-    run.spec.on_conflict = Some("r".into());
+    run.spec.on_conflict = Some(Resolver::Command("r".into()));
     task.collided_on = Some(oid(0));
     if state == TaskState::Integrating {
         task.landing = Some(landing());
@@ -402,7 +402,7 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     (numbers, any::<[bool; 5]>(), prop::option::of(check), edges).prop_map(
         |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges)| {
             let land = land || atomic;
-            let on_conflict = resolves.then(|| "r".into());
+            let on_conflict = resolves.then(|| Resolver::Command("r".into()));
             let mut spec = spec(tasks, jobs, land, keep);
             for (before, after) in
                 edges.iter().filter(|(before, after)| land && before < after && *after < tasks)

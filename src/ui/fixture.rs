@@ -39,6 +39,8 @@ pub(super) fn spec(names: &[&str]) -> RunSpec {
         base: oid(0x1a2b3c4),
         root: "/home/ann/shop".into(),
         agent: vec!["./agent.sh".into(), "{task}".into()],
+        agent_name: None,
+        agent_shell: false,
         jobs: 3,
         ..fixture::spec(names)
     };

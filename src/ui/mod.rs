@@ -7,6 +7,7 @@
 //! stdout is the answer (event lines, JSON, summary); stderr is the narration (plan, prompt, notes, live
 //! view). Nothing foreign is printed that did not pass through `text`.
 
+mod agents;
 mod confirm;
 mod conflicts;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tail;
 mod text;
 mod words;
 
+pub use agents::{AgentRow, agents, agents_json};
 pub use confirm::{Answer, ask};
 pub use conflicts::{Collision, Conflicts, conflicts, conflicts_json};
 pub use json::{list_json, status_json};

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{Leftovers, RunSpec, Strategy, TaskSpec, Text};
+use crate::run::{AgentCall, Leftovers, Resolver, RunSpec, Strategy, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
@@ -34,8 +34,12 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.push(run_agents(spec, &tasks, look));
         steps.extend(check(spec));
         steps.push(land(spec, &tasks));
-        steps.extend(spec.on_conflict.as_ref().map(|command| {
-            format!("have conflicts settled by {} before you are asked to", text::quote(command))
+        steps.extend(spec.on_conflict.as_ref().map(|resolver| {
+            let by = match resolver {
+                Resolver::Command(command) => text::quote(command),
+                Resolver::Agent(call) => text::name(call.name.as_bytes()),
+            };
+            format!("have conflicts settled by {by} before you are asked to")
         }));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());
@@ -80,7 +84,17 @@ fn branches(
 }
 
 fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
-    let command: Vec<String> = spec.agent.iter().map(argument).collect();
+    let command = match (&spec.agent_name, spec.agent.get(AgentCall::SCRIPT)) {
+        (Some(name), Some(script)) if spec.agent_shell => {
+            let more = spec
+                .agent
+                .iter()
+                .skip(AgentCall::SCRIPT + 2)
+                .map(|more| format!(" {}", text::argument(more)));
+            format!("{} ({}){}", text::name(name.as_bytes()), text::quote(script), more.collect::<String>())
+        }
+        _ => spec.agent.iter().map(text::argument).collect::<Vec<_>>().join(" "),
+    };
     let timeout =
         spec.timeout().map(|time| format!(", for {} at most", words::limit(time))).unwrap_or_default();
     let jobs = spec.jobs as usize;
@@ -92,14 +106,7 @@ fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
     };
     // A prompt can be long: enough of the command to know it by, and the rest of the line.
     let room = look.width.min(110).saturating_sub(6 + how.len()).max(30);
-    format!("run {}{how}", look.fit(&command.join(" "), room))
-}
-
-/// Quoted as a shell would need it, but for the braces of placeholders.
-fn argument(word: &Text) -> String {
-    let bytes: &[u8] = word.as_bstr();
-    let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"{}-_./:=@%+,".contains(b);
-    if !bytes.is_empty() && bytes.iter().all(harmless) { word.to_string() } else { text::quote(word) }
+    format!("run {}{how}", look.fit(&command, room))
 }
 
 fn check(spec: &RunSpec) -> Option<String> {

@@ -242,6 +242,13 @@ pub fn quote(word: &Text) -> String {
     }
 }
 
+/// [`quote`] for an argument that may hold placeholders: their braces need no quotes to be understood.
+pub(super) fn argument(word: &Text) -> String {
+    let bytes: &[u8] = word.as_bstr();
+    let harmless = |b: &u8| b.is_ascii_alphanumeric() || b"{}-_./:=@%+,".contains(b);
+    if !bytes.is_empty() && bytes.iter().all(harmless) { word.to_string() } else { quote(word) }
+}
+
 /// A character inside `$'...'`.
 fn escape(text: &mut String, c: char) {
     match c {

@@ -95,6 +95,30 @@ pub const CONFLICTS_STATUS: Section = Section {
     ],
 };
 
+/// Of `agents`: what is said above the list.
+pub const KNOWN_AGENTS: &str = "\
+An agent that nobody can answer is denied, or fails, where it would ask. Each is called with the least that \
+lets it change files in its worktree; it need not commit, since what it leaves is committed by the run. To \
+allow it more, use its own settings, name more arguments (git parallel run -a NAME TASK... -- ARG...), or \
+change how it is called: parallel.agent.NAME.command. None of this makes a sandbox of a worktree. A prompt may \
+be any text; each is called so that one which begins with a dash is no option.";
+
+/// What `agents --json` prints.
+pub const AGENTS_JSON: Section = Section {
+    title: "JSON",
+    intro: "With --json, one object. A path or argument that is not UTF-8 is {\"bytes\": [...]}.",
+    entries: &[
+        ("version", "1."),
+        (
+            "agents",
+            "A list of objects, those that are found first: name; found, whether it can be called; path of \
+             its executable, or null; command, how it is called, a list; title, what it calls itself, or null; \
+             configured, whether it is from the configuration; default, whether parallel.agent names it; \
+             docs, where its documentation tells of this, or null.",
+        ),
+    ],
+};
+
 /// What `conflicts --json` prints.
 pub const CONFLICTS_JSON: Section = Section {
     title: "JSON",
@@ -122,6 +146,17 @@ pub const CONFIGURATION: Section = Section {
     title: "CONFIGURATION",
     intro: "Set by git-config(1). An option on the command line goes first.",
     entries: &[
+        (
+            "parallel.agent",
+            "The agent of a run that names none, neither by -a nor after '--'; see git-parallel-agents(1).",
+        ),
+        (
+            "parallel.agent.NAME.command",
+            "Adds an agent of that name, or changes how a known one is called: a command for 'sh -c', in the \
+             task's worktree. Nothing is replaced in it; what it needs to know is in its environment, such as \
+             GIT_PARALLEL_PROMPT_FILE. If it mentions that, each task must have a prompt. More arguments (run \
+             -a NAME ... -- ARG...) are added at its end.",
+        ),
         ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
         ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
@@ -176,6 +211,12 @@ pub const CONFIGURATION: Section = Section {
              once. Default: none.",
         ),
         ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
+        (
+            "parallel.onConflict",
+            "Settles a conflict before you are asked to: an agent's name, or else a shell command; --on-conflict '' \
+             leaves it out for once. An agent's prompt tells it what collides, what both sides are for and what it \
+             may do. Default: none.",
+        ),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
             "parallel.worktreeDir",
@@ -205,7 +246,10 @@ pub const ENVIRONMENT: Section = Section {
         ("GIT_PARALLEL_TARGET", "The short name of the target branch."),
         ("GIT_PARALLEL_WORKTREE", "The absolute path of its worktree, which is its current directory."),
         ("GIT_PARALLEL_ROOT", "The main worktree, or the git directory of a bare repository."),
-        ("GIT_PARALLEL_PROMPT_FILE", "A file that holds the prompt, if the task has one."),
+        (
+            "GIT_PARALLEL_PROMPT_FILE",
+            "A file that holds the prompt, if the task has one; for an agent that settles a conflict, what it is told.",
+        ),
         ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
         (

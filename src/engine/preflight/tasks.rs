@@ -7,7 +7,7 @@ use bstr::ByteSlice;
 
 use super::{Ask, OnExisting, Problem};
 use crate::git::{self, Repository, Worktree};
-use crate::plan::{self, Request};
+use crate::plan::Request;
 use crate::run::{Oid, TaskSpec, Text};
 
 /// What the repository has already, looked up once for all tasks.
@@ -165,39 +165,4 @@ fn folder_clash(task: &TaskSpec, present: &Present) -> Option<Problem> {
     let what =
         format!("branch '{}' can't be made beside '{other}': one is a folder of the other", task.branch);
     Some(Problem::new(what, "choose another name or --prefix"))
-}
-
-/// The agent's command must be there, and what it asks for must be known.
-pub(super) fn check_agent(repo: &Repository, ask: &Ask, base: Option<&Oid>, problems: &mut Vec<Problem>) {
-    let Some(program) = ask.agent.first() else { return };
-    let dynamic = ["task", "branch", "worktree", "slot"].iter().any(|name| plan::mentions(program, name));
-    if !dynamic {
-        problems.extend(missing_program(repo, program, base));
-    }
-    let wants = |name| ask.agent.iter().any(|argument| plan::mentions(argument, name));
-    if !wants("prompt") && !wants("prompt_file") {
-        return;
-    }
-    let requests = ask.tasks.iter().flatten();
-    for request in requests.filter(|r| r.prompt.is_none() && ask.prompt.is_none()) {
-        let what = format!("task '{}' has no prompt, but the agent's command asks for one", request.name);
-        problems.push(Problem::new(what, "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE"));
-    }
-}
-
-fn missing_program(repo: &Repository, program: &Text, base: Option<&Oid>) -> Option<Problem> {
-    let path = program.as_path();
-    if path.is_relative() && program.as_bstr().contains(&b'/') {
-        // It is run in the task's worktree, which has what the base commit has.
-        let base = base?;
-        let tracked = git::tree_has(repo, base, path).unwrap_or(true);
-        let hint = "worktrees hold tracked files only: commit it, or give its absolute path";
-        return (!tracked)
-            .then(|| Problem::new(format!("agent '{program}' is not in {}", base.short()), hint));
-    }
-    let found = crate::agents::find(program.as_os_str());
-    (!found).then(|| {
-        let what = format!("agent '{program}' was not found, or can't be executed");
-        Problem::new(what, "check its spelling and PATH; what follows '--' is the agent's command")
-    })
 }
