@@ -28,11 +28,15 @@ Examples:
   git parallel run auth docs billing -- ./agent.sh {task}
   git parallel run -j 8 auth='Add a login form' docs='Write the guide' -- claude -p {prompt}
   git parallel run -a codex auth='Add a login form' docs='Write the guide'
+  git parallel run -f plan.toml
   git parallel run -y --into develop fix/a fix/b -- sh -c 'make \"$GIT_PARALLEL_TASK\"'")]
 pub struct RunArgs {
     /// A task's name, with its prompt if it has one of its own
-    #[arg(value_name = "TASK[=PROMPT]", required = true)]
+    #[arg(value_name = "TASK[=PROMPT]", required_unless_present = "file")]
     pub tasks: Vec<String>,
+    /// Read the tasks from a plan file in TOML, YAML or JSON; '-' is standard input
+    #[arg(short, long, value_name = "PLAN", conflicts_with = "tasks", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
     /// The command to run for each task, and its arguments; with -a, more arguments for that agent
     #[arg(last = true, value_name = "AGENT", value_hint = ValueHint::CommandWithArguments)]
     pub agent: Vec<OsString>,

@@ -13,6 +13,7 @@ mod list;
 mod logs;
 mod man;
 mod place;
+mod plan_file;
 mod resolve;
 mod resume;
 mod retry;

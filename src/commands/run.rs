@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
+use super::plan_file;
 use super::{narrate, print, settings_of};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
-use crate::plan;
+use crate::plan::{self, Request};
 use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, ask};
@@ -89,12 +90,21 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         None => args.prompt.clone(),
     };
     let configured = Configured::read(config).map_err(bad_config)?;
+    let (planned, tasks) = match &args.file {
+        Some(path) => plan_file::read(path).map(|(planned, tasks)| (planned, Ok(tasks)))?,
+        None => (Default::default(), plan::parse_requests(&args.tasks)),
+    };
+    if args.no_land && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty()) {
+        return Err(Failure::new(exit::USAGE, "with --no-land, tasks that depend on others would never start")
+            .safe("Nothing was created or changed.")
+            .into());
+    }
     let leftovers = match args.leftovers {
         Some(LeftoversArg::Commit) => Leftovers::Commit,
         Some(LeftoversArg::Refuse) => Leftovers::Refuse,
         None => configured.leftovers,
     };
-    let strategy = args.strategy.map_or(configured.strategy, Strategy::from);
+    let strategy = args.strategy.map(Strategy::from).or(planned.strategy).unwrap_or(configured.strategy);
     if args.no_ff && strategy != Strategy::Merge {
         return Err(no_ff_misplaced(strategy));
     }
@@ -105,14 +115,19 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
             .into());
     }
     let timeout = args.timeout.or(configured.timeout);
-    let jobs = if args.sequential { 1 } else { args.jobs.unwrap_or(configured.jobs) };
+    let jobs = if args.sequential { 1 } else { args.jobs.or(planned.jobs).unwrap_or(configured.jobs) };
     Ok(Ask {
-        tasks: plan::parse_requests(&args.tasks),
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
-        agent_name: agent_name(args, config)?,
+        agent_name: agent_name(args, config, &tasks)?,
+        tasks,
         prompt,
         jobs,
-        target: args.into.as_deref().map(Into::into).or_else(|| config.string("parallel.target")),
+        target: args
+            .into
+            .as_deref()
+            .map(Into::into)
+            .or_else(|| planned.target.as_deref().map(Text::from))
+            .or_else(|| config.string("parallel.target")),
         base: args.base.as_deref().map(Into::into),
         prefix: args.prefix.clone().unwrap_or(configured.prefix),
         existing: match args.existing {
@@ -129,20 +144,25 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         leftovers,
         retries: args.retries.unwrap_or(configured.retries),
         timeout_ms: timeout.map(milliseconds),
-        verify: verify(args, configured.verify, jobs),
+        verify: verify(args, planned.verify.as_deref(), configured.verify, jobs),
         on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
-        atomic: args.atomic,
+        atomic: args.atomic || planned.atomic == Some(true),
         keep_going: args.keep_going,
     })
 }
 
 /// The agent's name, if it is asked for by one. A command after `--` goes before the name in the configuration.
-fn agent_name(args: &RunArgs, config: &Config) -> Result<Option<String>> {
+fn agent_name(
+    args: &RunArgs,
+    config: &Config,
+    tasks: &Result<Vec<Request>, Vec<String>>,
+) -> Result<Option<String>> {
     if args.agent_name.is_some() || !args.agent.is_empty() {
         return Ok(args.agent_name.clone());
     }
     let configured = default_agent(config);
-    if configured.is_none() {
+    let needed = tasks.iter().flatten().any(|task| task.own.agent.is_none());
+    if configured.is_none() && needed {
         return Err(Failure::new(exit::USAGE, "no AGENT is given")
             .safe("Nothing was created or changed.")
             .hint("the agent's command follows '--': git parallel run TASK... -- AGENT [ARG]...")
@@ -157,7 +177,7 @@ pub fn default_agent(config: &Config) -> Option<String> {
     config.string("parallel.agent").map(|name| name.to_string()).filter(|name| !name.is_empty())
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -167,9 +187,15 @@ pub fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Tex
     (!command.as_bstr().trim_ascii().is_empty()).then_some(command)
 }
 
-fn verify(args: &RunArgs, configured: ConfiguredVerify, jobs: u32) -> Option<Verify> {
+fn verify(
+    args: &RunArgs,
+    planned: Option<&str>,
+    configured: ConfiguredVerify,
+    jobs: u32,
+) -> Option<Verify> {
+    let otherwise = planned.map(Text::from).or(configured.command);
     Some(Verify {
-        command: command(args.verify.as_deref(), configured.command)?,
+        command: command(args.verify.as_deref(), otherwise)?,
         jobs: args.verify_jobs.or(configured.jobs).unwrap_or((jobs / 2).max(1)),
         retries: args.verify_retries.unwrap_or(configured.retries),
         timeout_ms: args.verify_timeout.or(configured.timeout).map(milliseconds),

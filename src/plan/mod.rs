@@ -5,7 +5,7 @@
 mod name;
 mod template;
 
-pub use name::{Request, parse_requests};
+pub use name::{Own, Request, parse_requests};
 pub use template::{expand, mentions};
 
 use std::time::Duration;

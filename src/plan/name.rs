@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::run::TaskName;
+use crate::run::{AgentCall, TaskName, Text};
 
 /// A task as it was asked for on the command line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +11,25 @@ pub struct Request {
     pub name: TaskName,
     /// Its own prompt.
     pub prompt: Option<String>,
+    /// What a plan file says of it alone.
+    pub own: Own,
+}
+
+/// What one task has otherwise than the run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Own {
+    /// Tasks that must have landed before it starts.
+    pub depends_on: Vec<TaskName>,
+    /// Its agent.
+    pub agent: Option<AgentCall>,
+    /// The commit that its branch starts from, as it was written.
+    pub base: Option<String>,
+    /// How long its agent may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How often its agent is started again if it fails.
+    pub retries: Option<u32>,
+    /// Environment variables for its agent.
+    pub env: Vec<(String, Text)>,
 }
 
 /// Longest task name in bytes: it becomes a file name and part of a ref.
@@ -27,7 +46,7 @@ pub fn parse_requests(arguments: &[String]) -> Result<Vec<Request>, Vec<String>>
             None => (argument.as_str(), None),
         };
         match check_name(name) {
-            Ok(()) => requests.push(Request { name: name.into(), prompt }),
+            Ok(()) => requests.push(Request { name: name.into(), prompt, own: Own::default() }),
             Err(why) => problems.push(format!("bad task name '{}': {why}", name.escape_debug())),
         }
     }

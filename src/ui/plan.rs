@@ -31,7 +31,8 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.extend(branches("reset", &tasks, "and keep its old tip", "and keep their old tips", |t| {
             t.overwrite.is_some()
         }));
-        steps.push(run_agents(spec, &tasks, look));
+        steps.extend(run_agents(spec, &tasks, look));
+        steps.extend(order(&tasks));
         steps.extend(check(spec));
         steps.push(land(spec, &tasks));
         steps.extend(spec.on_conflict.as_ref().map(|resolver| {
@@ -83,7 +84,58 @@ fn branches(
     (!names.is_empty()).then(|| format!("{verb} {noun} {} {how}", words::listed(&names, MOST)))
 }
 
-fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
+/// Which tasks start at once, and which then, where some depend on others.
+fn order(tasks: &[&TaskSpec]) -> Option<String> {
+    if tasks.iter().all(|task| task.depends_on.is_empty()) {
+        return None;
+    }
+    let mut started: Vec<&TaskSpec> = Vec::new();
+    let mut waves = Vec::new();
+    loop {
+        let is_there = |name: &TaskName| {
+            started.iter().any(|t| t.name == *name) || !tasks.iter().any(|t| t.name == *name)
+        };
+        let can = |task: &&&TaskSpec| {
+            !started.iter().any(|t| t.name == task.name) && task.depends_on.iter().all(is_there)
+        };
+        let wave: Vec<&TaskSpec> = tasks.iter().filter(can).copied().collect();
+        if wave.is_empty() {
+            break;
+        }
+        let names: Vec<String> = wave.iter().map(|task| words::task(&task.name)).collect();
+        waves.push(words::listed(&names, MOST));
+        started.extend(wave);
+    }
+    Some(format!("start each when what it depends on has landed: {}", waves.join("; then ")))
+}
+
+/// What runs in the worktrees: the agent of the run, and those that tasks have of their own.
+fn run_agents(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> Vec<String> {
+    let (own, others): (Vec<&TaskSpec>, Vec<&TaskSpec>) = tasks.iter().partition(|task| task.agent.is_some());
+    let mut steps = Vec::new();
+    if !others.is_empty() {
+        steps.push(run_agent(spec, &others, look));
+    }
+    let mut told: Vec<&AgentCall> = Vec::new();
+    for call in own.iter().filter_map(|task| task.agent.as_ref()) {
+        if told.contains(&call) {
+            continue;
+        }
+        told.push(call);
+        let names: Vec<String> =
+            own.iter().filter(|t| t.agent.as_ref() == Some(call)).map(|t| words::task(&t.name)).collect();
+        let command = match call.argv.get(AgentCall::SCRIPT).filter(|_| call.shell) {
+            Some(script) => script.to_string(),
+            None => call.argv.iter().map(text::argument).collect::<Vec<_>>().join(" "),
+        };
+        let how = format!(" in {}", words::listed(&names, MOST));
+        let room = look.width.min(110).saturating_sub(6 + how.len()).max(30);
+        steps.push(format!("run {}{how}", look.fit(&text::one_line(&command), room)));
+    }
+    steps
+}
+
+fn run_agent(spec: &RunSpec, tasks: &[&TaskSpec], look: &Look) -> String {
     let command = match (&spec.agent_name, spec.agent.get(AgentCall::SCRIPT)) {
         (Some(name), Some(script)) if spec.agent_shell => {
             let more = spec

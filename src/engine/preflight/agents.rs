@@ -3,7 +3,7 @@
 use super::{Ask, Problem};
 use crate::agents::{self, Registry};
 use crate::git::{self, Config, Repository};
-use crate::plan;
+use crate::plan::{self, Request};
 use crate::run::{AgentCall, Oid, Resolver, Text};
 
 /// The agent of a run.
@@ -62,7 +62,18 @@ pub(super) fn check(
             (agent, wants_prompt)
         }
     };
-    check_prompts(ask, &agent, wants_prompt, problems);
+    for request in ask.tasks.iter().flatten() {
+        match &request.own.agent {
+            None => check_prompt(ask, request, &agent, wants_prompt, problems),
+            Some(own) => {
+                let own = Agent { name: None, argv: own.argv.clone(), shell: own.shell };
+                let program = own.argv.first().filter(|_| !own.shell);
+                problems.extend(program.and_then(|program| check_program(repo, program, base)));
+                let wanted = own.mentions("prompt") || own.mentions("prompt_file");
+                check_prompt(ask, request, &own, wanted, problems);
+            }
+        }
+    }
     agent
 }
 
@@ -119,32 +130,29 @@ fn not_found(registry: &Registry, agent: &agents::Agent) -> Problem {
 /// pages there are.
 const LONGEST_ARGUMENT: usize = 128 << 10;
 
-/// Prompts must be there where the agent wants one, and fit into an argument where they are one.
-fn check_prompts(ask: &Ask, agent: &Agent, wanted: bool, problems: &mut Vec<Problem>) {
+/// A prompt must be there where the agent wants one, and fit into an argument where it is one.
+fn check_prompt(ask: &Ask, request: &Request, agent: &Agent, wanted: bool, problems: &mut Vec<Problem>) {
     let as_argument = agent.mentions("prompt");
-    for request in ask.tasks.iter().flatten() {
-        let name = &request.name;
-        match request.prompt.as_ref().or(ask.prompt.as_ref()) {
-            None if wanted => {
-                let who = match &agent.name {
-                    Some(agent) => format!("agent '{agent}' needs one"),
-                    None => "the agent's command asks for one".to_owned(),
-                };
-                let hint = "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE";
-                problems.push(Problem::new(format!("task '{name}' has no prompt, but {who}"), hint));
-            }
-            Some(prompt) if as_argument && prompt.len() >= LONGEST_ARGUMENT => {
-                let what = format!("the prompt of task '{name}' is too long for an argument");
-                let hint =
-                    "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
-                problems.push(Problem::new(what, hint));
-            }
-            Some(prompt) if as_argument && prompt.contains('\0') => {
-                let what = format!("the prompt of task '{name}' holds a zero byte, which no argument can");
-                problems.push(Problem::plain(what));
-            }
-            _ => {}
+    let name = &request.name;
+    match request.prompt.as_ref().or(ask.prompt.as_ref()) {
+        None if wanted => {
+            let who = match &agent.name {
+                Some(agent) => format!("agent '{agent}' needs one"),
+                None => "the agent's command asks for one".to_owned(),
+            };
+            let hint = "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE";
+            problems.push(Problem::new(format!("task '{name}' has no prompt, but {who}"), hint));
         }
+        Some(prompt) if as_argument && prompt.len() >= LONGEST_ARGUMENT => {
+            let what = format!("the prompt of task '{name}' is too long for an argument");
+            let hint = "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
+            problems.push(Problem::new(what, hint));
+        }
+        Some(prompt) if as_argument && prompt.contains('\0') => {
+            let what = format!("the prompt of task '{name}' holds a zero byte, which no argument can");
+            problems.push(Problem::plain(what));
+        }
+        _ => {}
     }
 }
 

@@ -37,7 +37,13 @@ pub(super) fn plan(
     };
     let mut tasks = Vec::new();
     for request in requests {
-        let task = task_spec(request, worktrees, ask);
+        let mut task = task_spec(request, worktrees, ask);
+        if let Some(base) = &request.own.base {
+            match git::resolve(repo, &base.as_str().into()) {
+                Ok(Some(commit)) => task.base = Some(commit),
+                _ => problems.push(Problem::plain(format!("task '{}': '{base}' is no commit", task.name))),
+            }
+        }
         if let Err(e) = git::check_branch_name(&task.branch.to_string()) {
             problems.push(Problem::plain(format!("task '{}': {e:#}", task.name)));
             continue;
@@ -87,12 +93,12 @@ fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
         prompt: request.prompt.clone().or_else(|| ask.prompt.clone()),
         reuse: false,
         reuse_worktree: false,
-        depends_on: Vec::new(),
-        agent: None,
+        depends_on: request.own.depends_on.clone(),
+        agent: request.own.agent.clone(),
         base: None,
-        timeout_ms: None,
-        retries: None,
-        env: Vec::new(),
+        timeout_ms: request.own.timeout_ms,
+        retries: request.own.retries,
+        env: request.own.env.clone(),
         overwrite: None,
         skip: false,
     }

@@ -1,0 +1,85 @@
+//! Reading a plan file from disk, and what of it goes beside the tasks.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Failure, exit};
+use crate::plan::file::{self, Command, Format, Plan, PlannedTask, Problem, Prompt};
+use crate::plan::{Own, Request};
+use crate::run::{AgentCall, Text};
+
+/// Reads the plan at `path`, `-` being standard input, with the prompts that it has in files.
+///
+/// # Errors
+/// Every mistake at once, each with its line; nothing was created then.
+pub fn read(path: &Path) -> Result<(Plan, Vec<Request>)> {
+    let bytes = bytes_of(path)?;
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return Err(refused(path, &[Problem { line: None, what: "it is not UTF-8 text".to_owned() }]));
+    };
+    let plan = file::read(text, Format::of(path, &bytes)).map_err(|problems| refused(path, &problems))?;
+    let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut problems = Vec::new();
+    let tasks = plan.tasks.iter().filter_map(|task| request(task, &dir, &mut problems)).collect();
+    if problems.is_empty() { Ok((plan, tasks)) } else { Err(refused(path, &problems)) }
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.with_context(|| {
+        Failure::new(exit::USAGE, format!("cannot read the plan {}", path.display()))
+            .safe("Nothing was created or changed.")
+    })
+}
+
+fn refused(path: &Path, problems: &[Problem]) -> anyhow::Error {
+    let name = if path == Path::new("-") { PathBuf::from("standard input") } else { path.to_owned() };
+    let lines = problems.iter().map(|problem| match problem.line {
+        Some(line) => format!("\n  {}:{line}: {}", name.display(), problem.what),
+        None => format!("\n  {}: {}", name.display(), problem.what),
+    });
+    let count = crate::ui::count(problems.len() as u64, "mistake");
+    let message = format!("the plan has {count}:{}", lines.collect::<String>());
+    Failure::new(exit::USAGE, message).safe("Nothing was created or changed.").into()
+}
+
+/// A file's prompt is looked for beside the plan.
+fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Option<Request> {
+    let prompt = match &task.prompt {
+        None => None,
+        Some(Prompt::Text(text)) => Some(text.clone()),
+        Some(Prompt::File(path)) => match std::fs::read_to_string(dir.join(path)) {
+            Ok(text) => Some(text),
+            Err(e) => {
+                let what = format!("cannot read prompt_file '{}': {e}", path.display());
+                problems.push(Problem { line: Some(task.line), what });
+                return None;
+            }
+        },
+    };
+    let env = task.env.iter().map(|(name, value)| (name.clone(), Text::from(value.as_str())));
+    let own = Own {
+        depends_on: task.depends_on.clone(),
+        agent: task.command.as_ref().map(call),
+        base: task.base.clone(),
+        timeout_ms: task.timeout.map(super::run::milliseconds),
+        retries: task.retries,
+        env: env.collect(),
+    };
+    Some(Request { name: task.name.clone(), prompt, own })
+}
+
+fn call(command: &Command) -> AgentCall {
+    let (argv, shell) = match command {
+        Command::Shell(text) => (vec!["sh".into(), "-c".into(), text.as_str().into()], true),
+        Command::Arguments(argv) => (argv.iter().map(|argument| argument.as_str().into()).collect(), false),
+    };
+    AgentCall { name: String::new(), argv, shell }
+}
