@@ -11,10 +11,12 @@ use clap_complete::Shell;
 
 mod run;
 mod strategy;
+mod undo;
 
 pub use conflicts::ConflictsArgs;
 pub use run::{Existing, LeftoversArg, RunArgs};
 pub use strategy::StrategyArg;
+pub use undo::UndoArgs;
 
 use crate::plan::parse_duration;
 
@@ -55,6 +57,7 @@ pub enum Command {
     Land(LandArgs),
     Conflicts(ConflictsArgs),
     List(ListArgs),
+    Undo(UndoArgs),
     Cleanup(CleanupArgs),
     Doctor(DoctorArgs),
     Demo(DemoArgs),

@@ -26,6 +26,7 @@ mod status;
 mod summary;
 mod tail;
 mod text;
+mod undo;
 mod words;
 
 pub use confirm::{Answer, ask};
@@ -38,4 +39,5 @@ pub use settings::{Format, Settings, Verbosity};
 pub use status::{Supervisor, list, status};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
+pub use undo::undo;
 pub use words::count;
