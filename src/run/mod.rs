@@ -18,6 +18,7 @@ mod queue;
 mod spec;
 mod state;
 mod text;
+mod undo;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
@@ -31,6 +32,7 @@ pub use spec::{
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
+pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]
 pub mod fixture;

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CleanUp, Conflict, Exit, Landing, Oid, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState, Text,
-    Verdict, Work,
+    CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
+    Text, Verdict, Work,
 };
 
 /// What is known of one task: the fold of its events.
@@ -80,6 +80,8 @@ pub struct Task {
     pub resolution: Option<Landing>,
     /// Why it failed or is held, or what was noticed.
     pub reason: Option<String>,
+    /// The commit that took its landing back off the target.
+    pub undone: Option<Oid>,
     /// What became of worktree and branch.
     pub cleanup: Option<CleanUp>,
     /// It was asked to stop.
@@ -124,6 +126,7 @@ impl Task {
             unresolved: false,
             resolution: None,
             reason: None,
+            undone: None,
             cleanup: None,
             stop: None,
             stop_sent: None,
@@ -199,6 +202,8 @@ pub struct Run {
     pub stop: Option<StopCause>,
     /// In an atomic run, the task because of which nothing lands.
     pub spoilt_by: Option<TaskName>,
+    /// Reverts of its landings that were made, in an undo that has not come to its end.
+    pub undoing: Option<Vec<Revert>>,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
     pub jobs: u32,
     /// How many supervisors took the run.
@@ -218,6 +223,7 @@ impl Run {
             finished_at: None,
             stop: None,
             spoilt_by: None,
+            undoing: None,
             jobs: spec.jobs,
             started: 0,
             index,
