@@ -12,11 +12,13 @@ use clap_complete::Shell;
 
 mod run;
 mod strategy;
+mod undo;
 
 pub use agents::AgentsArgs;
 pub use conflicts::ConflictsArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
+pub use undo::UndoArgs;
 
 use crate::plan::parse_duration;
 
@@ -57,6 +59,7 @@ pub enum Command {
     Land(LandArgs),
     Conflicts(ConflictsArgs),
     List(ListArgs),
+    Undo(UndoArgs),
     Cleanup(CleanupArgs),
     Agents(AgentsArgs),
     Doctor(DoctorArgs),

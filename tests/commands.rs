@@ -50,6 +50,7 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
             "exit_code",
             "tip",
             "landed",
+            "undone",
             "commits",
             "files",
             "insertions",
@@ -145,7 +146,7 @@ fn list_tells_all_runs_the_latest_last() {
     assert_eq!(keys(&list), ["version", "runs"]);
     let runs = list["runs"].as_array().unwrap();
     assert_eq!(runs.len(), 2);
-    assert_eq!(keys(&runs[0]), ["id", "state", "target", "started_at", "counts"]);
+    assert_eq!(keys(&runs[0]), ["id", "state", "target", "started_at", "counts", "undone"]);
     assert_eq!((&runs[0]["counts"]["landed"], &runs[1]["counts"]["failed"]), (&json!(1), &json!(2)));
     let first = runs[0]["id"].as_str().unwrap();
     let human = sandbox.parallel(&["list"]).expect(0).tells(&["1 landed", "2 failed", first]);

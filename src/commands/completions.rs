@@ -106,6 +106,7 @@ fn command(words: &[OsString]) -> clap::Command {
         .mut_subcommand("conflicts", |c| {
             c.mut_arg("branches", |a| a.add(branches())).mut_arg("into", |a| a.add(branches()))
         })
+        .mut_subcommand("undo", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("cleanup", |c| {
             c.mut_arg("tasks", |a| a.add(tasks(|_| true))).mut_arg("run", |a| a.add(runs()))
         })

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::narrate;
 use super::place::{Place, known_tasks};
+use super::undo::why_not_again;
 use crate::cli::LandArgs;
 use crate::engine::control::{self, Request};
 use crate::error::{Failure, exit};
@@ -35,6 +36,9 @@ pub fn land(args: &LandArgs) -> Result<u8> {
 fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
     let tasks = known_tasks(run, names)?;
     if let Some(other) = tasks.iter().filter_map(|name| run.task(name)).find(|task| !task.may_land()) {
+        if let Some(undone) = why_not_again(run, other) {
+            return Err(undone);
+        }
         let message = format!("task '{}' is {}: there is nothing to land", other.name(), other.state);
         return Err(Failure::new(exit::FAILURE, message)
             .safe(format!("Its branch {} is as it was.", other.spec.branch))

@@ -19,6 +19,7 @@ mod resume;
 mod retry;
 mod run;
 mod status;
+mod undo;
 mod wait;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Land(args) => land::land(&args),
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
+        Command::Undo(args) => undo::undo(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Agents(args) => agents::agents(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -95,7 +95,16 @@ impl Place {
         if run.finished_at.is_some() {
             return Ok(());
         }
-        Err(Failure::new(exit::REFUSED, format!("run {} was interrupted", run.spec.id))
+        let id = &run.spec.id;
+        if run.undoing.is_some() {
+            return Err(Failure::new(exit::REFUSED, format!("an undo of run {id} was interrupted"))
+                .safe("All branches, worktrees and logs are kept.")
+                .hint(format!(
+                    "to go on with it: git parallel undo {id}; to leave it: git parallel resume {id}"
+                ))
+                .into());
+        }
+        Err(Failure::new(exit::REFUSED, format!("run {id} was interrupted"))
             .safe("All branches, worktrees and logs are kept.")
             .hint("see what is there: git parallel status")
             .hint("to go on with it: git parallel resume; to end it, keeping its work: git parallel abort")

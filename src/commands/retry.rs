@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::place::{Place, known_tasks};
+use super::undo::why_not_again;
 use crate::cli::RetryArgs;
 use crate::error::{Failure, exit};
 use crate::run::{Event, Run, TaskName};
@@ -29,6 +30,9 @@ fn check(run: &Run, tasks: &[TaskName]) -> Result<()> {
     match tasks.iter().filter_map(|name| run.task(name)).find(|task| !task.may_retry()) {
         None => Ok(()),
         Some(task) => {
+            if let Some(undone) = why_not_again(run, task) {
+                return Err(undone);
+            }
             let message = format!("task '{}' is {}: there is nothing to retry", task.name(), task.state);
             Err(Failure::new(exit::FAILURE, message)
                 .hint("see where the tasks stand: git parallel status")

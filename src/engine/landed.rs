@@ -7,11 +7,12 @@ use bstr::ByteSlice;
 
 use super::Context;
 use crate::git;
-use crate::run::{Landing, Oid, RunId, Strategy, Task};
+use crate::run::{Oid, RunId, Strategy, Task};
 use crate::store::{self, Layout};
 
 /// Of the commits that `tip` has and `onto` has not, those whose changes `onto` has all the same: they were
-/// the tip of a branch that landed squashed or rebased, in this run or in another one, or is to land so before. Nothing for
+/// the tip of a branch that landed squashed or rebased, in this run or in another one, or is to land so before; what
+/// was undone may land again. Nothing for
 /// strategies that keep commits as they are, and go by what git says.
 ///
 /// # Errors
@@ -22,25 +23,34 @@ pub(super) fn before(context: &Context, onto: &Oid, tip: &Oid, earlier: &[Task])
     }
     let repo = &context.repo;
     let new = git::new_commits(repo, tip, onto)?;
-    let own = earlier.iter().filter_map(|task| task.landing.clone());
-    let known = own.chain(by_other_runs(context, &|commit| new.contains(commit))?);
+    let others = by_other_runs(context, &|commit| new.contains(commit))?;
     let mut found: Vec<Oid> = Vec::new();
-    for landing in known.filter(|landing| landing.how.leaves_commits() && new.contains(&landing.tip)) {
+    for task in earlier.iter().chain(&others) {
+        let Some(landing) = task.landing.as_ref().filter(|landing| landing.how.leaves_commits()) else {
+            continue;
+        };
+        if !new.contains(&landing.tip) || found.contains(&landing.tip) {
+            continue;
+        }
+        let is_undone = match &task.undone {
+            Some(revert) => git::is_ancestor(repo, revert, onto)?,
+            None => false,
+        };
         // Where the branch has merged the target since, git sees for itself.
-        let counts = git::is_ancestor(repo, &landing.commit, onto)?
-            && !git::is_ancestor(repo, &landing.commit, tip)?
-            && !found.contains(&landing.tip);
+        let counts = !is_undone
+            && git::is_ancestor(repo, &landing.commit, onto)?
+            && !git::is_ancestor(repo, &landing.commit, tip)?;
         if counts {
-            found.push(landing.tip);
+            found.push(landing.tip.clone());
         }
     }
     Ok(found)
 }
 
-/// The landings of other runs of which the pinned tip is among the commits asked for. A record that can't
+/// The landed tasks of other runs of which the pinned tip is among the commits asked for. A record that can't
 /// be read tells nothing.
-fn by_other_runs(context: &Context, wanted: &dyn Fn(&Oid) -> bool) -> Result<Vec<Landing>> {
-    let mut runs: BTreeMap<String, Vec<Landing>> = BTreeMap::new();
+fn by_other_runs(context: &Context, wanted: &dyn Fn(&Oid) -> bool) -> Result<Vec<Task>> {
+    let mut runs: BTreeMap<String, Vec<Task>> = BTreeMap::new();
     for (pin, commit) in git::list(&context.repo, "refs/parallel/")? {
         let Some(rest) = pin.as_bstr().strip_prefix(b"refs/parallel/") else { continue };
         let Some((id, _)) = rest.split_once_str("/") else { continue };
@@ -49,7 +59,7 @@ fn by_other_runs(context: &Context, wanted: &dyn Fn(&Oid) -> bool) -> Result<Vec
             let layout = Layout::new(&context.repo.common_dir);
             let loaded = store::load(&layout, &RunId(id.to_string()));
             let tasks = loaded.map(|loaded| loaded.run.tasks).unwrap_or_default();
-            runs.insert(id.into_owned(), tasks.iter().filter_map(Task::landed).cloned().collect());
+            runs.insert(id.into_owned(), tasks.into_iter().filter(|task| task.landed().is_some()).collect());
         }
     }
     Ok(runs.into_values().flatten().collect())

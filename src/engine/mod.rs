@@ -25,6 +25,7 @@ mod settling;
 mod signals;
 mod stopping;
 mod trouble;
+pub mod undo;
 mod verify;
 mod workers;
 
@@ -163,6 +164,11 @@ impl Engine {
             command::end_leftovers(&self.context).await;
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
+            }
+            match undo::look_after(&self.context, &self.run)? {
+                Some(Ok(undone)) => self.record(undone),
+                Some(Err(why)) => self.ui.note(&why),
+                None => {}
             }
         }
         self.record(Event::RunStarted { pid: std::process::id() });

@@ -65,8 +65,52 @@ async fn try_verify(
     wanted: WantedOutput,
 ) -> Result<Event> {
     let name = task.name().clone();
-    let verify = context.spec.verify.clone().context("the run has no check")?;
     let commit = task.landing.as_ref().map(|landing| landing.commit.clone()).context("no candidate")?;
+    let checked = check(context, task, &commit, slot, stops, outbox, wanted).await?;
+    Ok(match checked {
+        Checked::Passed { tries } => Event::Verified { task: name, commit, tries },
+        Checked::Failed { reason, log, said } => Event::Rejected { task: name, commit, reason, log, said },
+        Checked::NoVerdict(reason) => held(task, reason),
+        Checked::Stopped => Event::PutOff { task: name },
+    })
+}
+
+/// What became of a check.
+pub(super) enum Checked {
+    /// The commit is good.
+    Passed {
+        /// How often the command was run; 0 if the same tree had passed before.
+        tries: u32,
+    },
+    /// It is not.
+    Failed {
+        /// How the command ended.
+        reason: String,
+        /// What it wrote.
+        log: Text,
+        /// The end of that.
+        said: String,
+    },
+    /// The command told nothing of the commit, for this reason.
+    NoVerdict(String),
+    /// It was called off.
+    Stopped,
+}
+
+/// Runs the run's check on a commit, in the place of that slot; the command finds the task in its environment.
+///
+/// # Errors
+/// If it can't be tried.
+pub(super) async fn check(
+    context: &Arc<Context>,
+    task: &Task,
+    commit: &Oid,
+    slot: u32,
+    stops: &mut UnboundedReceiver<shim::Request>,
+    outbox: &Outbox,
+    wanted: WantedOutput,
+) -> Result<Checked> {
+    let verify = context.spec.verify.clone().context("the run has no check")?;
     let (tree, known) = {
         let (context, commit, command) = (context.clone(), commit.clone(), verify.command.clone());
         blocking(move || {
@@ -77,9 +121,9 @@ async fn try_verify(
         .await?
     };
     if known {
-        return Ok(Event::Verified { task: name, commit, tries: 0 });
+        return Ok(Checked::Passed { tries: 0 });
     }
-    let dir = context.dir.make_check_dir(&commit)?;
+    let dir = context.dir.make_check_dir(commit)?;
     let log = dir.join("output.log");
     let place = place(context, slot)?;
     let mut tries = 0;
@@ -90,7 +134,7 @@ async fn try_verify(
             blocking(move || Scratch::open(&context.repo, &place)?.reset_to(&commit)).await?;
         }
         if matches!(stops.try_recv(), Ok(shim::Request::Stop(_))) {
-            return Ok(Event::PutOff { task: name });
+            return Ok(Checked::Stopped);
         }
         let env = environment(context, task, slot, &place, tries);
         let spec = command::under_shim(
@@ -108,20 +152,20 @@ async fn try_verify(
         match judge(&verify, &exit, no_room) {
             Outcome::Passed => {
                 remember(context, tree, verify.command).await;
-                return Ok(Event::Verified { task: name, commit, tries });
+                return Ok(Checked::Passed { tries });
             }
             Outcome::Failed(_) if tries <= verify.retries => {}
             Outcome::Failed(reason) => {
                 let tried = if tries > 1 { format!(" ({tries} tries)") } else { String::new() };
                 let (reason, said) = (format!("the check {reason}{tried}"), last_lines(&log));
-                return Ok(Event::Rejected { task: name, commit, reason, log: log.into(), said });
+                return Ok(Checked::Failed { reason, log: log.into(), said });
             }
             Outcome::NoVerdict(reason) => {
                 let reason =
                     format!("the check {reason}, which says nothing of the work; its log: {}", log.display());
-                return Ok(held(task, reason));
+                return Ok(Checked::NoVerdict(reason));
             }
-            Outcome::Stopped => return Ok(Event::PutOff { task: name }),
+            Outcome::Stopped => return Ok(Checked::Stopped),
         }
     }
 }

@@ -32,6 +32,7 @@ mod ref_edit;
 mod refs;
 mod removal;
 mod repository;
+mod revert;
 mod scratch;
 mod settle;
 mod snapshot;
@@ -72,6 +73,7 @@ pub use refs::{
 };
 pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
 pub use repository::{Repository, git_version};
+pub use revert::{Named, Reversal, Reverted, commits_that_change, has_merges, last_landing, revert};
 pub use scratch::{Scratch, discard_scratch, is_scratch};
 pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree, take_from};
 pub use snapshot::snapshot;

@@ -50,7 +50,7 @@ pub(super) fn replay(repo: &Repository, onto: &Oid, wish: &Wish<'_>) -> Result<R
                 let (told, paths) = (told(&made), name_some(&paths));
                 return Ok(Err(format!("rebased by itself, {told} has a conflict in {paths}")));
             }
-            Err(error) => return Err(explained(error)),
+            Err(error) => return Err(explained(error, "to rebase")),
         };
         if tree == tree_of(repo, &last)? && tree_of(repo, &made.id)? != tree_of(repo, parent)? {
             continue;
@@ -95,11 +95,11 @@ fn read(fields: &[&[u8]]) -> Result<Made> {
 }
 
 /// A git that is too old says only that it does not know the option.
-fn explained(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn explained(error: anyhow::Error, what_for: &str) -> anyhow::Error {
     match git_version() {
         Ok(found) if found < OLDEST_GIT_FOR_REBASE => {
             let (major, minor, patch) = found;
-            let message = format!("git is {major}.{minor}.{patch}: to rebase, 2.40 or newer is needed");
+            let message = format!("git is {major}.{minor}.{patch}: {what_for}, 2.40 or newer is needed");
             Failure::new(exit::FAILURE, message).into()
         }
         _ => error,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanUp, Conflict, Exit, Landing, Oid, Stop, StopCause, TaskName, Text, Work};
+use super::{CleanUp, Conflict, Exit, Landing, Oid, Revert, Stop, StopCause, TaskName, Text, Work};
 
 /// A piece of work that was begun for a task. It is journalled before the worker starts, so that
 /// after a crash everybody knows what may be half done.
@@ -284,6 +284,17 @@ pub enum Event {
         /// How firmly.
         stop: Stop,
     },
+    /// Reverts of the run's landings were made off to the side. Written before they are checked and published,
+    /// so that a crash after that is known: the run is open again until its end is recorded anew.
+    UndoMade {
+        /// Each on top of the one before.
+        reverts: Vec<Revert>,
+    },
+    /// The target moved to the last of the reverts.
+    Undone {
+        /// Each on top of the one before.
+        reverts: Vec<Revert>,
+    },
     /// Nothing is left to do.
     RunFinished {
         /// The exit code that the run ended with.
@@ -325,6 +336,8 @@ impl Event {
             Event::RunStarted { .. }
             | Event::JobsReduced { .. }
             | Event::StopRequested { .. }
+            | Event::UndoMade { .. }
+            | Event::Undone { .. }
             | Event::RunFinished { .. } => None,
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::memory::{remember, request_stop};
-use super::{Event, Record, Run, Step, Task, TaskState, Verdict};
+use super::{Event, Record, Revert, Run, Step, Task, TaskState, Verdict};
 
 /// An event that can't happen to the run in its present state. It is refused, and the run is as before.
 #[derive(Clone, PartialEq, Debug)]
@@ -43,6 +43,13 @@ impl Run {
                 let mut names = tasks.iter().flatten();
                 if names.all(|name| self.index.contains_key(name)) { Ok(()) } else { Err(illegal(None)) }
             }
+            Event::UndoMade { reverts } | Event::Undone { reverts } => {
+                let is_open = self.finished_at.is_none() == self.undoing.is_some();
+                let begun = self.undoing.is_some() || matches!(event, Event::UndoMade { .. });
+                let landed = |name| self.task(name).is_some_and(|task| task.landed().is_some());
+                let all = !reverts.is_empty() && reverts.iter().all(|revert| landed(&revert.task));
+                if is_open && begun && all { Ok(()) } else { Err(illegal(None)) }
+            }
             _ => self.next_state(event).map(|_| ()),
         }
     }
@@ -62,7 +69,15 @@ impl Run {
                     task.stop_sent = None;
                 }
             }
-            Event::RunFinished { .. } => self.finished_at = Some(*at),
+            Event::RunFinished { .. } => {
+                self.finished_at = Some(*at);
+                self.undoing = None;
+            }
+            Event::UndoMade { reverts } => {
+                self.finished_at = None;
+                self.undoing = Some(reverts.clone());
+            }
+            Event::Undone { reverts } => self.undo(reverts),
             Event::JobsReduced { jobs, .. } => self.jobs = (*jobs).max(1),
             Event::StopRequested { tasks, cause, stop } => {
                 let everything = tasks.is_none();
@@ -79,6 +94,15 @@ impl Run {
         }
         self.clock += 1;
         Ok(())
+    }
+
+    fn undo(&mut self, reverts: &[Revert]) {
+        for revert in reverts {
+            if let Some(&i) = self.index.get(&revert.task) {
+                self.tasks[i].undone = Some(revert.commit.clone());
+            }
+            self.tip = revert.commit.clone();
+        }
     }
 
     /// The task that an event is about, and the state that it gets into.

@@ -115,6 +115,8 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         Event::RunStarted { .. }
         | Event::JobsReduced { .. }
         | Event::StopRequested { .. }
+        | Event::UndoMade { .. }
+        | Event::Undone { .. }
         | Event::RunFinished { .. } => {}
     }
 }

@@ -19,6 +19,7 @@ mod queue;
 mod spec;
 mod state;
 mod text;
+mod undo;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
@@ -32,6 +33,7 @@ pub use spec::{
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
+pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]
 pub mod fixture;

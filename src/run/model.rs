@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CleanUp, Conflict, Exit, Landing, Oid, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState, Text,
-    Verdict, Work,
+    CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
+    Text, Verdict, Work,
 };
 
 /// What is known of one task: the fold of its events.
@@ -82,6 +82,8 @@ pub struct Task {
     pub resolution: Option<Landing>,
     /// Why it failed or is held, or what was noticed.
     pub reason: Option<String>,
+    /// The commit that took its landing back off the target.
+    pub undone: Option<Oid>,
     /// What became of worktree and branch.
     pub cleanup: Option<CleanUp>,
     /// It was asked to stop.
@@ -127,6 +129,7 @@ impl Task {
             unresolved: false,
             resolution: None,
             reason: None,
+            undone: None,
             cleanup: None,
             stop: None,
             stop_sent: None,
@@ -208,6 +211,8 @@ pub struct Run {
     /// Tasks that were blocked go on by themselves once they can. Not if somebody only lands something of a
     /// run that was over.
     pub takes_up: bool,
+    /// Reverts of its landings that were made, in an undo that has not come to its end.
+    pub undoing: Option<Vec<Revert>>,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
     pub jobs: u32,
     /// How many supervisors took the run.
@@ -228,6 +233,7 @@ impl Run {
             stop: None,
             spoilt_by: None,
             takes_up: true,
+            undoing: None,
             jobs: spec.jobs,
             started: 0,
             index,

@@ -87,6 +87,7 @@ fn task_json(task: &Task, logs: Logs) -> Value {
         "exit_code": task.exit.as_ref().and_then(|exit| exit.code),
         "tip": work.tip,
         "landed": task.landed().map(|landing| &landing.commit),
+        "undone": task.undone,
         "commits": work.commits,
         "files": work.files,
         "insertions": work.insertions,
@@ -106,6 +107,7 @@ pub fn list_json(runs: &[(&Run, bool)]) -> Value {
             "target": run.spec.target,
             "started_at": run.spec.started_at,
             "counts": counts(run),
+            "undone": run.tasks.iter().filter(|task| task.undone.is_some()).count(),
         })
     };
     json!({ "version": 1, "runs": runs.iter().map(entry).collect::<Vec<_>>() })

@@ -2,7 +2,9 @@
 
 use super::look::{Look, Mark};
 use super::{text, words};
-use crate::run::{CleanUp, Event, Exit, Record, Run, Step, Stop, StopCause, Task, TaskName, TaskState, Work};
+use crate::run::{
+    CleanUp, Event, Exit, Record, Revert, Run, Step, Stop, StopCause, Task, TaskName, TaskState, Work,
+};
 
 /// What is said of one event, and its mark (for the colour only: the words tell it all).
 type Told = (Mark, String);
@@ -44,6 +46,13 @@ fn of_run(run: &Run, event: &Event) -> Vec<Told> {
             vec![(Mark::Warning, format!("stopping: {}", asked(*cause)))]
         }
         Event::StopRequested { tasks: Some(names), stop: Stop::Term, .. } => never_started(run, names),
+        Event::Undone { reverts } => {
+            let words = |revert: &Revert| {
+                let (task, target) = (words::task(&revert.task), words::name(&run.spec.target));
+                format!("{task}: its landing on {target} is undone by {}", revert.commit.short())
+            };
+            reverts.iter().map(|revert| (Mark::Warning, words(revert))).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -149,6 +158,8 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::RunStarted { .. }
         | Event::JobsReduced { .. }
         | Event::StopRequested { .. }
+        | Event::UndoMade { .. }
+        | Event::Undone { .. }
         | Event::RunFinished { .. } => return Vec::new(),
     };
     vec![one]

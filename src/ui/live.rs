@@ -32,7 +32,7 @@ impl Frame<'_> {
         // One row is the summary's, and the cursor stands on another.
         let mut lines = self.task_lines(self.height.saturating_sub(2), Some(self.turn));
         let elapsed = words::duration(words::between(self.since, self.now));
-        let total = format!("{}   {elapsed}", words::tally(&self.run.counts()));
+        let total = format!("{}   {elapsed}", words::tally_of(self.run));
         lines.push(self.look.fit(&total, self.look.width));
         lines
     }

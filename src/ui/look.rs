@@ -135,6 +135,7 @@ pub(super) fn mark(run: &Run, task: &Task) -> Mark {
         TaskState::Finished if run.is_at_rest(task) => Mark::Done,
         TaskState::Queued | TaskState::Finished | TaskState::Skipped => Mark::Waiting,
         TaskState::Preparing | TaskState::Running | TaskState::Integrating => Mark::Doing,
+        TaskState::Landed if task.undone.is_some() => Mark::Waiting,
         TaskState::Landed | TaskState::Unchanged => Mark::Done,
         TaskState::Conflicted
         | TaskState::Held

@@ -27,6 +27,7 @@ mod status;
 mod summary;
 mod tail;
 mod text;
+mod undo;
 mod words;
 
 pub use agents::{AgentRow, agents, agents_json};
@@ -40,4 +41,5 @@ pub use settings::{Format, Settings, Verbosity};
 pub use status::{Supervisor, list, status};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
+pub use undo::undo;
 pub use words::count;

@@ -34,5 +34,9 @@ pub(super) const LAND_ALL: &str = "git parallel land";
 pub(super) const INTERRUPTED: &str =
     "git parallel resume   to go on with it, or   git parallel abort   to end it";
 
+/// What to type about a run whose undo was cut off.
+pub(super) const UNDO_INTERRUPTED: &str =
+    "git parallel undo   to go on with that, or   git parallel resume   to leave it";
+
 /// What to type to see more than a summary shows.
 pub(super) const STATUS: &str = "git parallel status";

@@ -2,7 +2,7 @@
 
 use super::look::Look;
 use super::{text, words};
-use crate::run::{AgentCall, Leftovers, Resolver, RunSpec, Strategy, TaskSpec, Text};
+use crate::run::{AgentCall, Leftovers, Resolver, RunSpec, Strategy, TaskName, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;

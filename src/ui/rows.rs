@@ -35,7 +35,8 @@ impl Rows<'_> {
             _ => look.glyph(mark),
         };
         let name = look.fit(&words::task(task.name()), self.names);
-        let state = pad(words::state(task.state), STATE_WIDTH);
+        let state = if task.undone.is_some() { "undone" } else { words::state(task.state) };
+        let state = pad(state, STATE_WIDTH);
         let time = words::agent_time(task, self.now).map(words_for_row).unwrap_or_default();
         let detail = match output {
             Some(line) if task.state == TaskState::Running && task.stop.is_none() => look.dim(line),

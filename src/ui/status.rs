@@ -44,6 +44,9 @@ fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &Look) -> Str
     let pid = supervisor.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     let words = match (state, run.finished_at) {
         (RunState::Running, _) => look.paint(Mark::Doing, &format!("running{pid}")),
+        (RunState::Interrupted, _) if run.undoing.is_some() => {
+            look.paint(Mark::Failed, "interrupted while its landings were being undone")
+        }
         (RunState::Interrupted, _) => {
             look.paint(Mark::Failed, "interrupted: its supervisor died before the end")
         }
@@ -58,13 +61,15 @@ fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &Look) -> Str
     let mut text = format!("Run {}: {words}\n", look.bold(&spec.id.0));
     let target = words::name(&spec.target);
     text.push_str(&format!("Started {}, {ended}\n", look.date(spec.started_at)));
-    let counts = words::tally(&run.counts());
+    let counts = words::tally_of(run);
     text.push_str(&format!(
         "{} to land on {target} (at {}): {counts}\n",
         words::count_of(&run.tasks, "task"),
         run.tip.short()
     ));
-    if state == RunState::Interrupted {
+    if state == RunState::Interrupted && run.undoing.is_some() {
+        text.push_str(&format!("  {}\n", look.next(next::UNDO_INTERRUPTED)));
+    } else if state == RunState::Interrupted {
         text.push_str("Its work is kept, and agents that still run go on.\n");
         text.push_str(&format!("  {}\n", look.next(next::INTERRUPTED)));
     }
@@ -83,7 +88,7 @@ pub fn list(runs: &[(&Run, bool)], look: &Look) -> String {
             run.state(*alive).name().to_owned(),
             words::name(&run.spec.target),
             look.date(run.spec.started_at),
-            words::tally(&run.counts()),
+            words::tally_of(run),
         ]
     };
     let head = ["RUN", "STATE", "TARGET", "STARTED", "TASKS"].map(str::to_owned);

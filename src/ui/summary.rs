@@ -247,7 +247,7 @@ fn remarks_on(task: &Task, look: &Look) -> Vec<String> {
 /// `2 landed, 1 conflict in 1m 39s (one after the other: 3m 52s, 2.3x)`.
 pub(super) fn totals(run: &Run, since: Timestamp, end: Timestamp) -> String {
     let elapsed = words::between(since, end);
-    let mut text = format!("{} in {}", words::tally(&run.counts()), words::duration(elapsed));
+    let mut text = format!("{} in {}", words::tally_of(run), words::duration(elapsed));
     if let Some(sum) = one_after_the_other(run, since, end) {
         let factor = sum.as_secs_f64() / elapsed.as_secs_f64();
         if elapsed >= Duration::from_secs(1) && factor >= 1.1 {

@@ -130,6 +130,19 @@ pub(super) fn tally(counts: &BTreeMap<TaskState, usize>) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
+/// How many tasks of a run are in which state; of those that landed, how many were undone is told apart.
+pub(super) fn tally_of(run: &Run) -> String {
+    let undone = run.tasks.iter().filter(|task| task.undone.is_some()).count();
+    let mut counts = run.counts();
+    if let Some(landed) = counts.get_mut(&TaskState::Landed) {
+        *landed = landed.saturating_sub(undone);
+    }
+    let rest = tally(&counts);
+    let undone = (undone > 0).then(|| format!("{undone} undone"));
+    let parts = [undone.unwrap_or_default(), rest];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
 /// Where a task collides, paths grouped by whose landing they collide with (`None`: the target).
 pub(super) fn collisions(task: &Task, most: usize) -> Vec<(Option<&TaskName>, String)> {
     let mut groups: Vec<(Option<&TaskName>, Vec<String>)> = Vec::new();
@@ -179,8 +192,9 @@ pub(super) fn landing(task: &Task) -> String {
     let landing = task.landing.as_ref();
     let how = landing.map(|landing| landing.how.to_string());
     let settled = landing.and_then(|landing| landing.settled.as_deref()).map(text::one_line);
-    let parts: Vec<String> = how.into_iter().chain(settled).chain(task.work.as_ref().map(change)).collect();
-    parts.join(", ")
+    let undone = task.undone.as_ref().map(|commit| format!("by {}", commit.short()));
+    let parts = undone.into_iter().chain(how).chain(settled).chain(task.work.as_ref().map(change));
+    parts.collect::<Vec<String>>().join(", ")
 }
 
 /// Why the task stands where it stands, as recorded: how its agent failed, and what was noticed.

@@ -237,9 +237,17 @@ impl Sandbox {
     /// A commit like `onto`, of which git knows that it has what of `tip` landed squashed or rebased before:
     /// that is not merged a second time.
     fn with_what_landed(&self, onto: &str, tip: &str) -> String {
-        let events = self.runs().into_iter().flat_map(|(run, _)| journal(&run));
-        let landings =
-            events.filter(|event| event["event"] == "landed").map(|event| event["landing"].clone());
+        let events: Vec<Vec<Value>> = self.runs().into_iter().map(|(run, _)| journal(&run)).collect();
+        let is_undone = |events: &[Value], task: &Value| {
+            let undone = events.iter().filter(|event| event["event"] == "undone");
+            let mut reverts = undone.flat_map(|event| event["reverts"].as_array().expect("a list"));
+            let of_task = |revert: &&Value| revert["task"] == *task;
+            reverts.any(|r| of_task(&r) && self.is_ancestor(r["commit"].as_str().expect("an id"), onto))
+        };
+        let landings = events.iter().flat_map(|events| {
+            let landed = events.iter().filter(|event| event["event"] == "landed");
+            landed.filter(|event| !is_undone(events, &event["task"])).map(|event| event["landing"].clone())
+        });
         let mut args: Vec<String> = ["commit-tree", "-m", "as if", "-p", onto].map(str::to_owned).to_vec();
         for landing in landings.filter(|landing| landing["how"] == "squash" || landing["how"] == "rebase") {
             let part = |name: &str| landing[name].as_str().expect("an id");

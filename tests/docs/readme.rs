@@ -53,6 +53,9 @@ fn scrub_word(word: &str) -> String {
     let (start, end) = (word.trim_start_matches(['(', '[', '\'']), [')', ']', ',', ':', '.', '\'']);
     let core = start.trim_end_matches(end);
     let (before, after) = (&word[..word.len() - start.len()], &start[core.len()..]);
+    if let Some((from, to)) = core.split_once("..").filter(|(from, to)| !from.is_empty() && !to.is_empty()) {
+        return format!("{before}{}..{}{after}", scrub_word(from), scrub_word(to));
+    }
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let parts: Vec<&str> = core.split('-').collect();
     let times: Vec<&str> = core.split(':').collect();
@@ -121,6 +124,7 @@ fn what_differs_from_time_to_time_is_scrubbed() {
         ("| * df88f9f Write a guide", "| * HASH Write a guide"),
         ("run 20261120-160937-a6bm: finished 2026-11-20", "run RUN: finished DATE"),
         ("cd /tmp/git-parallel-demo-UKRBoA/shop", "cd DEMO/shop"),
+        ("git revert 1d0e6b2..64c8f5a", "git revert HASH..HASH"),
         ("3 files +40 -2", "3 files +40 -2"),
     ] {
         assert_eq!(scrub(line).as_deref(), Some(scrubbed));

@@ -40,8 +40,8 @@ pub(super) fn plan(
         let mut task = task_spec(request, worktrees, ask);
         if let Some(base) = &request.own.base {
             match git::resolve(repo, &base.as_str().into()) {
-                Ok(Some(commit)) => task.base = Some(commit),
-                _ => problems.push(Problem::plain(format!("task '{}': '{base}' is no commit", task.name))),
+                Ok(commit) => task.base = Some(commit),
+                Err(_) => problems.push(Problem::plain(format!("task '{}': '{base}' is no commit", task.name))),
             }
         }
         if let Err(e) = git::check_branch_name(&task.branch.to_string()) {
