@@ -15,7 +15,7 @@ use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
-use crate::plan::{self, Request};
+use crate::plan;
 use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, ask};
@@ -95,9 +95,12 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
     if args.no_land && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty()) {
-        return Err(Failure::new(exit::USAGE, "with --no-land, tasks that depend on others would never start")
-            .safe("Nothing was created or changed.")
-            .into());
+        return Err(Failure::new(
+            exit::USAGE,
+            "with --no-land, tasks that depend on others would never start",
+        )
+        .safe("Nothing was created or changed.")
+        .into());
     }
     let leftovers = match args.leftovers {
         Some(LeftoversArg::Commit) => Leftovers::Commit,
@@ -155,7 +158,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
 fn agent_name(
     args: &RunArgs,
     config: &Config,
-    tasks: &Result<Vec<Request>, Vec<String>>,
+    tasks: &Result<Vec<plan::Request>, Vec<String>>,
 ) -> Result<Option<String>> {
     if args.agent_name.is_some() || !args.agent.is_empty() {
         return Ok(args.agent_name.clone());
@@ -187,12 +190,7 @@ pub fn command(argument: Option<&OsStr>, configured: Option<Text>) -> Option<Tex
     (!command.as_bstr().trim_ascii().is_empty()).then_some(command)
 }
 
-fn verify(
-    args: &RunArgs,
-    planned: Option<&str>,
-    configured: ConfiguredVerify,
-    jobs: u32,
-) -> Option<Verify> {
+fn verify(args: &RunArgs, planned: Option<&str>, configured: ConfiguredVerify, jobs: u32) -> Option<Verify> {
     let otherwise = planned.map(Text::from).or(configured.command);
     Some(Verify {
         command: command(args.verify.as_deref(), otherwise)?,

@@ -33,7 +33,19 @@ impl Run {
 
     /// The predecessor because of which the task can't start: it did not land, and does not by itself.
     pub fn blocked_by<'a>(&'a self, task: &'a Task) -> Option<&'a Task> {
-        self.predecessors(task).find(|before| !before.state.is_success() && self.is_at_rest(before))
+        self.predecessors(task).find(|before| self.is_stuck(before))
+    }
+
+    /// Whether the task does not land by itself, whatever is still done about it.
+    fn is_stuck(&self, task: &Task) -> bool {
+        match task.state {
+            TaskState::Finished => self.is_at_rest(task),
+            TaskState::Conflicted if task.working => false,
+            state => {
+                let goes_on = self.has_tries_left(task) || self.will_resolve(task);
+                state.is_settled() && !state.is_success() && !goes_on
+            }
+        }
     }
 }
 

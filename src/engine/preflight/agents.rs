@@ -145,7 +145,8 @@ fn check_prompt(ask: &Ask, request: &Request, agent: &Agent, wanted: bool, probl
         }
         Some(prompt) if as_argument && prompt.len() >= LONGEST_ARGUMENT => {
             let what = format!("the prompt of task '{name}' is too long for an argument");
-            let hint = "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
+            let hint =
+                "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
             problems.push(Problem::new(what, hint));
         }
         Some(prompt) if as_argument && prompt.contains('\0') => {

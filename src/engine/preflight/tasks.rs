@@ -41,7 +41,9 @@ pub(super) fn plan(
         if let Some(base) = &request.own.base {
             match git::resolve(repo, &base.as_str().into()) {
                 Ok(commit) => task.base = Some(commit),
-                Err(_) => problems.push(Problem::plain(format!("task '{}': '{base}' is no commit", task.name))),
+                Err(_) => {
+                    problems.push(Problem::plain(format!("task '{}': '{base}' is no commit", task.name)))
+                }
             }
         }
         if let Err(e) = git::check_branch_name(&task.branch.to_string()) {
