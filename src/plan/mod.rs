@@ -1,7 +1,9 @@
-//! What is asked: task names and prompts from arguments, placeholders, durations.
+//! What is asked: task names and prompts from arguments, plan files, placeholders, durations.
 //!
 //! Pure like `run`: text in, data or a list of problems out.
 
+#[allow(dead_code, reason = "its caller comes next")]
+pub mod file;
 mod name;
 mod template;
 

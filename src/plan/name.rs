@@ -50,14 +50,14 @@ pub fn parse_requests(arguments: &[String]) -> Result<Vec<Request>, Vec<String>>
             Err(why) => problems.push(format!("bad task name '{}': {why}", name.escape_debug())),
         }
     }
-    problems.extend(clashes(&requests));
+    problems.extend(clashes(&requests).into_iter().map(|(_, what)| what));
     if problems.is_empty() { Ok(requests) } else { Err(problems) }
 }
 
 /// A name is one or more parts with `/` between them; a part starts with an ASCII letter or digit and
 /// goes on with letters and digits of any script, `.`, `_` and `-`. What git refuses in a branch name
 /// (`git help check-ref-format`) is refused here too.
-fn check_name(name: &str) -> Result<(), &'static str> {
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("it is empty");
     }
@@ -91,22 +91,22 @@ fn check_part(part: &str) -> Result<(), &'static str> {
 }
 
 /// Names that stand twice, and names of which one is a folder of the other: git can't have both
-/// `feat` and `feat/x` as branches, nor can a disk as worktrees.
-fn clashes(requests: &[Request]) -> Vec<String> {
+/// `feat` and `feat/x` as branches, nor can a disk as worktrees. Each comes with the number of its request.
+pub(super) fn clashes(requests: &[Request]) -> Vec<(usize, String)> {
     let mut problems = Vec::new();
     let mut seen = HashSet::new();
     let names: HashSet<&str> = requests.iter().map(|r| r.name.0.as_str()).collect();
-    for request in requests {
+    for (number, request) in requests.iter().enumerate() {
         let name = request.name.0.as_str();
         if !seen.insert(name) {
-            problems.push(format!("task '{name}' is given twice"));
+            problems.push((number, format!("task '{name}' is given twice")));
             continue;
         }
         let parents = name.match_indices('/').map(|(i, _)| &name[..i]);
         for parent in parents.filter(|parent| names.contains(parent)) {
-            problems.push(format!(
-                "tasks '{parent}' and '{name}' can't both exist: one is a folder of the other"
-            ));
+            let what =
+                format!("tasks '{parent}' and '{name}' can't both exist: one is a folder of the other");
+            problems.push((number, what));
         }
     }
     problems

@@ -1,0 +1,172 @@
+//! Plan files: tasks and how they hang together, in TOML, YAML or JSON.
+//!
+//! Each format is parsed into one small tree whose nodes know their lines, and that tree alone is checked:
+//! the formats can't drift apart, and every mistake is told at once.
+//!
+//! | key | where | value |
+//! | --- | --- | --- |
+//! | `target`, `jobs`, `strategy`, `verify`, `atomic` | at the top | as the options of `run` |
+//! | `defaults` | at the top | what tasks have that say nothing else |
+//! | `task`, `tasks` | at the top | the tasks, in their order |
+//! | `name`, `prompt` or `prompt_file`, `depends_on` | a task | its own |
+//! | `command`, `base`, `timeout`, `retries`, `env`, `labels` | a task, `defaults` | `env` is merged |
+
+mod check;
+mod fields;
+mod graph;
+mod json;
+mod node;
+mod toml;
+mod variables;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::run::{Strategy, TaskName};
+
+/// What a plan file is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// TOML 1.1.
+    Toml,
+    /// YAML 1.2, core schema.
+    Yaml,
+    /// JSON.
+    Json,
+}
+
+impl Format {
+    /// The format of the file `path` that holds `text`: by its extension, else (standard input) by how the
+    /// text begins.
+    pub fn of(path: &Path, text: &[u8]) -> Format {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match extension.as_str() {
+            "toml" => Format::Toml,
+            "yaml" | "yml" => Format::Yaml,
+            "json" => Format::Json,
+            _ => std::str::from_utf8(text).map_or(Format::Yaml, |text| guess(without_mark(text))),
+        }
+    }
+}
+
+/// `[[task]]` and `[defaults]` begin like a list in JSON does, but no list has a bare word or a list of
+/// bare words in it.
+fn guess(text: &str) -> Format {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some(first) = lines.next() else { return Format::Toml };
+    if first.starts_with('{') {
+        return Format::Json;
+    }
+    if let Some(rest) = first.strip_prefix('[') {
+        let inner = rest.trim_start_matches(['[', ' ', '\t']);
+        let header = inner.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        return if header { Format::Toml } else { Format::Json };
+    }
+    // A setting with a mistake somewhere behind it is still TOML.
+    let key = first.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.\"'".contains(c));
+    if key.trim_start().starts_with('=') || toml::parses(text) { Format::Toml } else { Format::Yaml }
+}
+
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// A mistake in a plan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// Where, counted from 1; a plan without tasks has no such place.
+    pub line: Option<usize>,
+    /// What is wrong, and what to write instead.
+    pub what: String,
+}
+
+impl Problem {
+    fn at(line: usize, what: impl Into<String>) -> Problem {
+        Problem { line: Some(line), what: what.into() }
+    }
+}
+
+/// What a plan file asks for.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Plan {
+    /// Branch that finished work lands on.
+    pub target: Option<String>,
+    /// Agents at once, 1 to 1000.
+    pub jobs: Option<u32>,
+    /// How finished work lands.
+    pub strategy: Option<Strategy>,
+    /// What would land must pass this; for `sh -c`.
+    pub verify: Option<String>,
+    /// All tasks land in one step, or none.
+    pub atomic: Option<bool>,
+    /// The tasks in the order of the file: at least one, and their dependencies have no cycle.
+    pub tasks: Vec<PlannedTask>,
+}
+
+/// A task of a plan, with what `defaults` gave it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PlannedTask {
+    /// The line it begins in.
+    pub line: usize,
+    /// Its name, by the rules of the command line.
+    pub name: TaskName,
+    /// What its agent is to do.
+    pub prompt: Option<Prompt>,
+    /// Its agent; without one, the command line's.
+    pub command: Option<Command>,
+    /// Names of tasks of this plan that must land first, each once.
+    pub depends_on: Vec<TaskName>,
+    /// Commit that its branch starts from.
+    pub base: Option<String>,
+    /// How long its agent may run.
+    pub timeout: Option<Duration>,
+    /// How often an agent that fails is started again, up to 100 times.
+    pub retries: Option<u32>,
+    /// What its agent has in its environment.
+    pub env: BTreeMap<String, String>,
+    /// Words to find it by.
+    pub labels: Vec<String>,
+}
+
+/// Where a task's prompt is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Prompt {
+    /// In the plan.
+    Text(String),
+    /// In a file; the path as it was written.
+    File(PathBuf),
+}
+
+/// A task's agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// For `sh -c`.
+    Shell(String),
+    /// An argument vector, with its placeholders; at least the program.
+    Arguments(Vec<String>),
+}
+
+/// Reads the plan in `text`.
+///
+/// Fails with every mistake at once, in the order of their lines. Where the text can't be parsed, nothing
+/// but that is told, since the rest would follow from it.
+pub fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
+    let text = without_mark(text);
+    let parsed = match format {
+        Format::Toml => toml::parse(text),
+        Format::Yaml => yaml::parse(text),
+        Format::Json => json::parse(text),
+    };
+    let mut problems = parsed.problems;
+    let plan = parsed.root.map(|root| check::plan(root, &mut problems)).unwrap_or_default();
+    if problems.is_empty() {
+        return Ok(plan);
+    }
+    problems.sort_by_key(|problem| problem.line);
+    Err(problems)
+}
+
+#[cfg(test)]
+mod tests;
