@@ -19,7 +19,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use sections::{
     AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
-    FILES, RESOLVER, Section, VERIFICATION,
+    FILES, PLAN_FILE, RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -65,7 +65,15 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
     let mut roff = Roff::new();
     let sections: &[&Section] = match command.get_name() {
         "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
-        "run" => &[&AGENT_ARGUMENTS, &VERIFICATION, &RESOLVER, &EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT],
+        "run" => &[
+            &PLAN_FILE,
+            &AGENT_ARGUMENTS,
+            &VERIFICATION,
+            &RESOLVER,
+            &EXIT_STATUS,
+            &CONFIGURATION,
+            &ENVIRONMENT,
+        ],
         "agents" => &[&AGENTS_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],

@@ -64,7 +64,9 @@ fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Optio
             }
         },
     };
-    let env = task.env.iter().map(|(name, value)| (name.clone(), Text::from(value.as_str())));
+    let own = task.env.iter().map(|(name, value)| (name.clone(), Text::from(value.as_str())));
+    let labels = (!task.labels.is_empty()).then(|| Text::from(task.labels.join(",")));
+    let env = own.chain(labels.map(|labels| ("GIT_PARALLEL_LABELS".to_owned(), labels)));
     let own = Own {
         depends_on: task.depends_on.clone(),
         agent: task.command.as_ref().map(call),

@@ -2,7 +2,6 @@
 //!
 //! Pure like `run`: text in, data or a list of problems out.
 
-#[allow(dead_code, reason = "its caller comes next")]
 pub mod file;
 mod name;
 mod template;

@@ -3,7 +3,7 @@
 //! There are no barriers: a task starts as soon as its own predecessors have landed, from the target as it
 //! is then. In an atomic run nothing lands before all has, so there it starts from the chain of candidates.
 
-use super::{Action, Oid, Run, Task, TaskName, TaskState};
+use super::{Action, Oid, Run, Task, TaskState};
 
 impl Run {
     /// The tasks that the task waits for.
@@ -92,56 +92,9 @@ pub(super) fn heights(run: &Run) -> Vec<usize> {
     heights
 }
 
-/// A cycle of dependencies, its first task named again at the end; `None` if there is none.
-/// `tasks` are names and what each depends on.
-#[allow(dead_code, reason = "its caller comes next")]
-pub fn cycle(tasks: &[(TaskName, Vec<TaskName>)]) -> Option<Vec<TaskName>> {
-    fn visit(at: usize, edges: &[Vec<usize>], state: &mut [u8], path: &mut Vec<usize>) -> Option<Vec<usize>> {
-        match state[at] {
-            1 => {
-                let start = path.iter().position(|i| *i == at)?;
-                return Some(path[start..].iter().copied().chain([at]).collect());
-            }
-            2 => return None,
-            _ => state[at] = 1,
-        }
-        path.push(at);
-        let found = edges[at].iter().find_map(|next| visit(*next, edges, state, path));
-        path.pop();
-        state[at] = 2;
-        found
-    }
-    let index = |name: &TaskName| tasks.iter().position(|(other, _)| other == name);
-    let edges: Vec<Vec<usize>> =
-        tasks.iter().map(|(_, before)| before.iter().filter_map(index).collect()).collect();
-    let mut state = vec![0; tasks.len()];
-    let found = (0..tasks.len()).find_map(|at| visit(at, &edges, &mut state, &mut Vec::new()))?;
-    Some(found.into_iter().map(|i| tasks[i].0.clone()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn tasks(list: &[(&str, &[&str])]) -> Vec<(TaskName, Vec<TaskName>)> {
-        list.iter()
-            .map(|(name, before)| ((*name).into(), before.iter().map(|b| (*b).into()).collect()))
-            .collect()
-    }
-
-    #[test]
-    fn cycles_are_found_and_shown() {
-        assert_eq!(cycle(&tasks(&[("a", &[]), ("b", &["a"]), ("c", &["a", "b"])])), None);
-        let shown = |list: &[(&str, &[&str])]| {
-            cycle(&tasks(list)).map(|c| c.iter().map(|t| t.0.clone()).collect::<Vec<_>>().join(" "))
-        };
-        assert_eq!(shown(&[("a", &["a"])]).as_deref(), Some("a a"));
-        assert_eq!(
-            shown(&[("x", &[]), ("a", &["b", "x"]), ("b", &["c"]), ("c", &["a"])]).as_deref(),
-            Some("a b c a")
-        );
-        assert_eq!(shown(&[("a", &["nobody"])]), None);
-    }
 
     #[test]
     fn the_longest_way_goes_first() {

@@ -140,8 +140,10 @@ fn tasks(lists: Vec<Entry>, defaults: &Settings, problems: &mut Vec<Problem>) ->
             links.push(link);
         }
     }
-    let requests: Vec<Request> =
-        tasks.iter().map(|task| Request { name: task.name.clone(), prompt: None }).collect();
+    let requests: Vec<Request> = tasks
+        .iter()
+        .map(|task| Request { name: task.name.clone(), prompt: None, own: Default::default() })
+        .collect();
     let clashes = name::clashes(&requests).into_iter();
     problems.extend(clashes.map(|(number, what)| Problem::at(tasks[number].line, what)));
     graph::check(&links, problems);
