@@ -342,6 +342,45 @@ fn abort_takes_one_task_out_of_the_queue() {
 }
 
 /// The check of a dead supervisor is ended, not trusted, and run again.
+/// One that waits for its turn is stopped just as well, and does not land after all.
+#[test]
+fn abort_takes_one_task_out_of_the_line() {
+    let sandbox = Sandbox::new();
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, "mark up; await go");
+    let agent = "if [ $task = a ]; then mark a; else await a; await up; fi; echo $task >$task; commit";
+    let running = spawn(&sandbox, &["--verify-jobs=1", "a", "b"], &check, agent);
+    sandbox.await_mark("up");
+    wait_until("it is in line", || sandbox.state("b") == "finished" && sandbox.task("b")["tip"].is_string());
+    sandbox.parallel(&["abort", "b"]).expect(0).tells(&["b is held"]);
+    sandbox.mark("go");
+    let output = running.wait().expect(1).tells(&["its landing was stopped", "git parallel land b"]);
+    sandbox.expect_states(&[("a", "landed"), ("b", "held")]);
+    sandbox.check_run(&before, &output);
+    sandbox.parallel(&["land", "b"]).expect(0);
+    only_checked_trees(&sandbox, &old);
+    sandbox.check(&before);
+}
+
+#[test]
+fn ctrl_c_ends_a_landing_of_several() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let check = check(&sandbox, "mark up; await go");
+    let agent = sandbox.agent(FILE);
+    sandbox.run(&["--verify", &check, "--verify-jobs=1", "--no-land", "a", "b"], &agent).expect(0);
+    let running = sandbox.spawn(&["land"]);
+    sandbox.await_mark("up");
+    running.signal_group(Signal::INT);
+    running.wait().expect(130);
+    sandbox.expect_states(&[("a", "held"), ("b", "held")]);
+    sandbox.check(&before);
+    sandbox.mark("go");
+    sandbox.parallel(&["land"]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+    sandbox.check(&before);
+}
+
 #[test]
 fn a_run_that_died_while_checking_is_resumed() {
     for settle in ["resume", "abort"] {

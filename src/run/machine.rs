@@ -68,8 +68,11 @@ impl Run {
                 if everything {
                     self.stop = Some(*cause);
                 }
-                let asked = |t: &&mut Task| everything || tasks.iter().flatten().any(|n| n == t.name());
-                self.tasks.iter_mut().filter(asked).for_each(|t| request_stop(t, *stop));
+                let in_line: Vec<bool> = self.tasks.iter().map(|t| self.lands(t)).collect();
+                let asked = |t: &Task| everything || tasks.iter().flatten().any(|n| n == t.name());
+                for (task, in_line) in self.tasks.iter_mut().zip(in_line).filter(|(t, _)| asked(t)) {
+                    request_stop(task, *stop, in_line);
+                }
             }
             _ => {
                 let (i, next) = self.next_state(event)?;
@@ -221,6 +224,7 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
             state
         }
         (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
+        (Finished, Event::PutOff { .. }) if task.stop.is_some() && !task.working => Held,
         (Finished, Event::NothingToLand { .. }) => Unchanged,
         (Finished, Event::Held { .. }) => Held,
         (Finished, Event::Begun { step: Step::Merge { .. }, .. }) if task.collected => Integrating,
