@@ -324,6 +324,44 @@ fn ctrl_c_ends_checks_and_what_waits_can_be_landed() {
 }
 
 #[test]
+fn a_second_ctrl_c_kills_checks() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let check = check(&sandbox, "trap '' TERM INT; mark up; await never");
+    let running = spawn(&sandbox, &["a"], &check, FILE);
+    sandbox.await_mark("up");
+    running.signal(Signal::INT);
+    wait_until("it is told", || running.so_far().1.contains("stopping 1 check, work is kept"));
+    running.signal(Signal::INT);
+    let output = running.wait().expect(130).tells(&["killing 1 check"]);
+    let (run, _) = sandbox.runs().pop().unwrap();
+    let killed = |event: &serde_json::Value| event["event"] == "stop-sent" && event["stop"] == "kill";
+    assert!(journal(&run).iter().any(killed), "{}", output.all());
+    sandbox.expect_states(&[("a", "finished")]);
+    sandbox.check_run(&before, &output);
+}
+
+/// What keeps an atomic run from landing may be settled without another attempt of its agent.
+#[test]
+fn an_atomic_run_with_a_file_in_the_way_lands_by_land() {
+    let sandbox = Sandbox::new();
+    sandbox.write("b", "of the user's");
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, "true");
+    let output = run(&sandbox, &["--atomic", "a", "b"], &check, FILE).expect(1);
+    assert_eq!((sandbox.oid("main"), sandbox.read("b")), (old.clone(), "of the user's".to_owned()));
+    sandbox.check_run(&before, &output);
+    let told = output.all();
+    let next = told.lines().find_map(|line| line.split_once("-> ").map(|(_, next)| next)).unwrap();
+    let also = format!("-> {next}   takes the others up again, too");
+    assert!(next.starts_with("git parallel land ") && told.contains(&also), "{told}");
+    std::fs::remove_file(sandbox.repo.join("b")).unwrap();
+    sandbox.run_in(&sandbox.repo, "sh", &["-c", next]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+    moved_once(&sandbox, &old);
+}
+
+#[test]
 fn abort_takes_one_task_out_of_the_queue() {
     let sandbox = Sandbox::new();
     let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
