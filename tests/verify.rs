@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod common;
+#[path = "faults/support.rs"]
+mod support;
 
 use std::collections::BTreeSet;
 
@@ -339,6 +341,38 @@ fn a_second_ctrl_c_kills_checks() {
     assert!(journal(&run).iter().any(killed), "{}", output.all());
     sandbox.expect_states(&[("a", "finished")]);
     sandbox.check_run(&before, &output);
+}
+
+/// Whoever stops an atomic run that is about to land comes too late, and is told so: all of it landed.
+#[test]
+fn an_atomic_landing_that_was_begun_is_brought_to_its_end() {
+    for (moment, dies) in [("prepared", false), ("committed", false), ("committed", true)] {
+        let sandbox = Sandbox::new();
+        sandbox.hook(
+            "reference-transaction",
+            &format!(
+                "if [ $1 = {moment} ] && grep -q refs/heads/main && [ ! -e $IO/go ]; then mark held; until [ -e $IO/go ]; do sleep 0.01; done; fi"
+            ),
+        );
+        let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+        let check = check(&sandbox, "true");
+        let running = spawn(&sandbox, &["--atomic", "a", "b"], &check, FILE);
+        sandbox.await_mark("held");
+        let code = if dies {
+            support::kill_tree(running);
+            sandbox.mark("go");
+            sandbox.parallel(&["abort"]).expect(0).code
+        } else {
+            running.signal(Signal::INT);
+            wait_until("it is told", || running.so_far().1.contains("stopping"));
+            sandbox.mark("go");
+            running.wait().code
+        };
+        assert!(matches!(code, 0 | 130), "{moment}: {code}");
+        sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+        moved_once(&sandbox, &old);
+        sandbox.check(&before);
+    }
 }
 
 /// What keeps an atomic run from landing may be settled without another attempt of its agent.

@@ -98,6 +98,7 @@ impl Run {
         // These two tell of a worker that goes on; every other fact is a worker's result.
         let goes_on = matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. });
         task.working = matches!(event, Event::Begun { .. }) || (task.working && goes_on);
+        task.publishing = matches!(event, Event::Begun { step: Step::Publish, .. });
         if task.state == TaskState::Finished && next == TaskState::Integrating {
             task.place = clock;
         }

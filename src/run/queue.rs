@@ -58,6 +58,12 @@ impl Run {
 /// What can be done now for the tasks being landed, and for the next one that is ready to be.
 pub(super) fn integrate(run: &Run) -> Vec<Action> {
     let queue = run.queue();
+    if let Some(task) = queue.iter().find(|task| run.spec.atomic && task.publishing) {
+        // The target may have moved already, and then all of them have landed: whoever wants them stopped
+        // comes too late.
+        let publish = Action::Step { task: task.name().clone(), step: Step::Publish };
+        return if task.working { Vec::new() } else { vec![publish] };
+    }
     let mut slots = free_slots(run, &queue).into_iter();
     let mut actions = Vec::new();
     let mut footing = Footing::Target;
