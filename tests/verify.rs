@@ -260,6 +260,24 @@ fn a_target_that_moves_meanwhile_is_merged_and_checked_again() {
     assert_eq!(lines(&sandbox, "seen"), 4, "both once more");
 }
 
+/// What had landed before is not on the target any more, and that is somebody's doing: it is told.
+#[test]
+fn a_target_that_goes_back_meanwhile_is_told() {
+    let sandbox = Sandbox::new();
+    let old = sandbox.oid("main");
+    let check = check(&sandbox, "if [ -e b ]; then mark up; await go; fi");
+    let running = spawn(&sandbox, &["-j1", "a", "b"], &check, FILE);
+    sandbox.await_mark("up");
+    wait_until("a has landed", || sandbox.state("a") == "landed");
+    let landed = sandbox.oid("main");
+    sandbox.git(&["reset", "-q", "--hard", &old]);
+    sandbox.mark("go");
+    let told = format!("b: somebody moved main back from {} to {}; merging again", &landed[..7], &old[..7]);
+    running.wait().expect(0).tells(&[&told]);
+    only_checked_trees(&sandbox, &old);
+    assert!(sandbox.has("b") && !sandbox.has("a"));
+}
+
 #[test]
 fn a_flaky_check_gets_its_tries() {
     let flaky = "test -e $IO/tried-$task || { mark tried-$task; exit 1; }";
