@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod common;
+#[path = "faults/support.rs"]
+mod support;
 
 use std::collections::BTreeSet;
 
@@ -258,6 +260,24 @@ fn a_target_that_moves_meanwhile_is_merged_and_checked_again() {
     assert_eq!(lines(&sandbox, "seen"), 4, "both once more");
 }
 
+/// What had landed before is not on the target any more, and that is somebody's doing: it is told.
+#[test]
+fn a_target_that_goes_back_meanwhile_is_told() {
+    let sandbox = Sandbox::new();
+    let old = sandbox.oid("main");
+    let check = check(&sandbox, "if [ -e b ]; then mark up; await go; fi");
+    let running = spawn(&sandbox, &["-j1", "a", "b"], &check, FILE);
+    sandbox.await_mark("up");
+    wait_until("a has landed", || sandbox.state("a") == "landed");
+    let landed = sandbox.oid("main");
+    sandbox.git(&["reset", "-q", "--hard", &old]);
+    sandbox.mark("go");
+    let told = format!("b: somebody moved main back from {} to {}; merging again", &landed[..7], &old[..7]);
+    running.wait().expect(0).tells(&[&told]);
+    only_checked_trees(&sandbox, &old);
+    assert!(sandbox.has("b") && !sandbox.has("a"));
+}
+
 #[test]
 fn a_flaky_check_gets_its_tries() {
     let flaky = "test -e $IO/tried-$task || { mark tried-$task; exit 1; }";
@@ -324,6 +344,76 @@ fn ctrl_c_ends_checks_and_what_waits_can_be_landed() {
 }
 
 #[test]
+fn a_second_ctrl_c_kills_checks() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let check = check(&sandbox, "trap '' TERM INT; mark up; await never");
+    let running = spawn(&sandbox, &["a"], &check, FILE);
+    sandbox.await_mark("up");
+    running.signal(Signal::INT);
+    wait_until("it is told", || running.so_far().1.contains("stopping 1 check, work is kept"));
+    running.signal(Signal::INT);
+    let output = running.wait().expect(130).tells(&["killing 1 check"]);
+    let (run, _) = sandbox.runs().pop().unwrap();
+    let killed = |event: &serde_json::Value| event["event"] == "stop-sent" && event["stop"] == "kill";
+    assert!(journal(&run).iter().any(killed), "{}", output.all());
+    sandbox.expect_states(&[("a", "finished")]);
+    sandbox.check_run(&before, &output);
+}
+
+/// Whoever stops an atomic run that is about to land comes too late, and is told so: all of it landed.
+#[test]
+fn an_atomic_landing_that_was_begun_is_brought_to_its_end() {
+    for (moment, dies) in [("prepared", false), ("committed", false), ("committed", true)] {
+        let sandbox = Sandbox::new();
+        sandbox.hook(
+            "reference-transaction",
+            &format!(
+                "if [ $1 = {moment} ] && grep -q refs/heads/main && [ ! -e $IO/go ]; then mark held; until [ -e $IO/go ]; do sleep 0.01; done; fi"
+            ),
+        );
+        let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+        let check = check(&sandbox, "true");
+        let running = spawn(&sandbox, &["--atomic", "a", "b"], &check, FILE);
+        sandbox.await_mark("held");
+        let code = if dies {
+            support::kill_tree(running);
+            sandbox.mark("go");
+            sandbox.parallel(&["abort"]).expect(0).code
+        } else {
+            running.signal(Signal::INT);
+            wait_until("it is told", || running.so_far().1.contains("stopping"));
+            sandbox.mark("go");
+            running.wait().code
+        };
+        assert!(matches!(code, 0 | 130), "{moment}: {code}");
+        sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+        moved_once(&sandbox, &old);
+        sandbox.check(&before);
+    }
+}
+
+/// What keeps an atomic run from landing may be settled without another attempt of its agent.
+#[test]
+fn an_atomic_run_with_a_file_in_the_way_lands_by_land() {
+    let sandbox = Sandbox::new();
+    sandbox.write("b", "of the user's");
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, "true");
+    let output = run(&sandbox, &["--atomic", "a", "b"], &check, FILE).expect(1);
+    assert_eq!((sandbox.oid("main"), sandbox.read("b")), (old.clone(), "of the user's".to_owned()));
+    sandbox.check_run(&before, &output);
+    let told = output.all();
+    let next = told.lines().find_map(|line| line.split_once("-> ").map(|(_, next)| next)).unwrap();
+    let also = format!("-> {next}   takes the others up again, too");
+    assert!(next.starts_with("git parallel land ") && told.contains(&also), "{told}");
+    std::fs::remove_file(sandbox.repo.join("b")).unwrap();
+    sandbox.run_in(&sandbox.repo, "sh", &["-c", next]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+    moved_once(&sandbox, &old);
+}
+
+#[test]
 fn abort_takes_one_task_out_of_the_queue() {
     let sandbox = Sandbox::new();
     let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
@@ -342,6 +432,45 @@ fn abort_takes_one_task_out_of_the_queue() {
 }
 
 /// The check of a dead supervisor is ended, not trusted, and run again.
+/// One that waits for its turn is stopped just as well, and does not land after all.
+#[test]
+fn abort_takes_one_task_out_of_the_line() {
+    let sandbox = Sandbox::new();
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, "mark up; await go");
+    let agent = "if [ $task = a ]; then mark a; else await a; await up; fi; echo $task >$task; commit";
+    let running = spawn(&sandbox, &["--verify-jobs=1", "a", "b"], &check, agent);
+    sandbox.await_mark("up");
+    wait_until("it is in line", || sandbox.state("b") == "finished" && sandbox.task("b")["tip"].is_string());
+    sandbox.parallel(&["abort", "b"]).expect(0).tells(&["b is held"]);
+    sandbox.mark("go");
+    let output = running.wait().expect(1).tells(&["its landing was stopped", "git parallel land b"]);
+    sandbox.expect_states(&[("a", "landed"), ("b", "held")]);
+    sandbox.check_run(&before, &output);
+    sandbox.parallel(&["land", "b"]).expect(0);
+    only_checked_trees(&sandbox, &old);
+    sandbox.check(&before);
+}
+
+#[test]
+fn ctrl_c_ends_a_landing_of_several() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let check = check(&sandbox, "mark up; await go");
+    let agent = sandbox.agent(FILE);
+    sandbox.run(&["--verify", &check, "--verify-jobs=1", "--no-land", "a", "b"], &agent).expect(0);
+    let running = sandbox.spawn(&["land"]);
+    sandbox.await_mark("up");
+    running.signal_group(Signal::INT);
+    running.wait().expect(130);
+    sandbox.expect_states(&[("a", "held"), ("b", "held")]);
+    sandbox.check(&before);
+    sandbox.mark("go");
+    sandbox.parallel(&["land"]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+    sandbox.check(&before);
+}
+
 #[test]
 fn a_run_that_died_while_checking_is_resumed() {
     for settle in ["resume", "abort"] {

@@ -106,6 +106,11 @@ pub fn code(run: &Run, tasks: &[TaskName]) -> u8 {
         return exit::OK;
     }
     // The run itself may have been stopped long ago; these tasks were stopped now.
-    let stopped = run.stop.filter(|_| tasks.iter().any(|task| task.state == TaskState::Aborted));
+    let was_stopped = |task: &Task| match task.state {
+        TaskState::Aborted => true,
+        TaskState::Held => task.stop.is_some(),
+        _ => false,
+    };
+    let stopped = run.stop.filter(|_| tasks.iter().any(|task| was_stopped(task)));
     stopped.map_or(exit::FAILURE, |cause| cause.exit_code())
 }

@@ -206,7 +206,10 @@ fn try_publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[T
     }
     Ok(match published {
         Published::Done { .. } => Event::Landed { task: name, landing },
-        Published::Moved(tip) => Event::TargetMoved { task: name, tip },
+        Published::Moved(tip) => {
+            let went_back = !git::is_ancestor(repo, onto, &tip)?;
+            Event::TargetMoved { task: name, tip, went_back_from: went_back.then(|| onto.clone()) }
+        }
         Published::Refused { reason, paths } if paths.is_empty() => held(task, reason),
         Published::Refused { reason, paths } => held(task, format!("{reason}: {}", name_some(&paths))),
     })

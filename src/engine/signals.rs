@@ -44,10 +44,10 @@ pub(super) fn listen(outbox: Outbox) -> std::io::Result<()> {
 /// How soon after the first a signal is taken for the one that git passes on. No finger is as quick.
 const ECHO: Duration = Duration::from_millis(80);
 
-/// The first signal asks agents to stop, any further one kills them.
+/// The first signal asks agents and checks to stop, any further one kills them.
 pub(super) fn respond(run: &Run, cause: StopCause) -> Event {
     // A run that was stopped long ago may have been taken up again for some of its tasks.
-    let asked = |task: &Task| task.state.holds_slot() && task.stop.is_some();
+    let asked = |task: &Task| (task.state.holds_slot() || task.working) && task.stop.is_some();
     match run.stop.filter(|_| run.tasks.iter().any(asked)) {
         Some(first) => Event::StopRequested { tasks: None, cause: first, stop: Stop::Kill },
         None => Event::StopRequested { tasks: None, cause, stop: Stop::Term },

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Engine, Message, command, ends_a_process};
 use crate::error::{Failure, exit};
-use crate::run::{Event, Exit, Stop, TaskName, TaskState};
+use crate::run::{Event, Exit, Run, Stop, Task, TaskName, TaskState};
 use crate::shim;
 
 /// Open files that an agent takes here: its shim's pipes, and a handle on the process.
@@ -12,6 +12,17 @@ const FILES_OF_AN_AGENT: u64 = 4;
 
 /// Open files that all else takes: the journal, the lock, the pipes of git's that work at once.
 const FILES_OF_OUR_OWN: u64 = 48;
+
+/// Who would be stopped now, in words.
+fn whom(run: &Run) -> String {
+    let resolves = |task: &Task| task.state == TaskState::Conflicted && task.working;
+    let agents = run.tasks.iter().filter(|t| t.state == TaskState::Running || resolves(t)).count();
+    let checks = run.tasks.iter().filter(|t| t.checking.is_some()).count();
+    let parts = [(agents, "agent"), (checks, "check")];
+    let parts = parts.into_iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, what)| crate::ui::count(count as u64, what)).collect();
+    parts.join(" and ")
+}
 
 impl Engine {
     /// Where not even the raised limit of open files suffices for all jobs, there are fewer.
@@ -63,13 +74,15 @@ impl Engine {
     }
 
     pub(super) fn announce_stop(&mut self, event: &Event) {
-        let agents = self.run.tasks.iter().filter(|t| t.state == TaskState::Running).count();
-        let agents = crate::ui::count(agents as u64, "agent");
+        let whom = whom(&self.run);
         match event {
-            Event::StopRequested { stop: Stop::Term, .. } => {
-                self.ui.note(&format!("stopping {agents}, work is kept; Ctrl-C again to kill them now"));
+            Event::StopRequested { stop: Stop::Term, .. } if whom.is_empty() => {
+                self.ui.note("stopping, work is kept");
             }
-            Event::StopRequested { stop: Stop::Kill, .. } => self.ui.note(&format!("killing {agents}")),
+            Event::StopRequested { stop: Stop::Term, .. } => {
+                self.ui.note(&format!("stopping {whom}, work is kept; Ctrl-C again to kill them now"));
+            }
+            Event::StopRequested { stop: Stop::Kill, .. } => self.ui.note(&format!("killing {whom}")),
             _ => {}
         }
     }

@@ -5,6 +5,7 @@
 //! build) stays from one use to the next, everything else is as the commit has it. A file in its git
 //! directory marks it as ours, so that nothing of anybody else's is ever reset or removed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use super::{Git, Repository, index};
 use crate::run::Oid;
 use crate::sys;
 
-/// The file in a scratch worktree's git directory that says what it is. ([`super::recover()`] removes files
+/// The file in a scratch worktree's git directory that says what it is, and holds its [`shape`]. ([`super::recover()`] removes files
 /// there whose names begin with `parallel-`.)
 const MARK: &str = "git-parallel-scratch";
 
@@ -91,8 +92,13 @@ impl Scratch {
     /// # Errors
     /// If it can't be made or written.
     pub fn reset_to(&self, commit: &Oid) -> Result<()> {
-        if self.look()?.is_none() {
-            self.make(commit)?;
+        match self.look()? {
+            Some(admin) if fs::read(admin.join(MARK)).is_ok_and(|made| made == shape(&admin)) => {}
+            Some(_) => {
+                self.remove()?;
+                self.make(commit)?;
+            }
+            None => self.make(commit)?,
         }
         if matches!(self.bring_to(commit), Ok(true)) {
             return Ok(());
@@ -131,10 +137,8 @@ impl Scratch {
         }
         let known = worktree_at(&self.repo, path)?.map(|worktree| worktree.admin_dir);
         if let Some(admin) = known.as_ref().filter(|admin| is_scratch(admin)) {
-            let link = path.join(".git");
-            if link.symlink_metadata().is_err() {
-                let line = [b"gitdir: ", admin.as_os_str().as_encoded_bytes(), b"\n"].concat();
-                fs::write(&link, line).with_context(|| format!("cannot write {}", link.display()))?;
+            if !self.is_linked(admin) {
+                link(path, admin)?;
             }
             return match inspect(path, admin) {
                 Sight::Ours => Ok(Some(admin.clone())),
@@ -150,6 +154,10 @@ impl Scratch {
             Err(_) => path.join(".git").symlink_metadata().is_err(),
         };
         if only_link && leads_here { Ok(None) } else { bail!(foreign("git parallel did not make it")) }
+    }
+
+    fn is_linked(&self, admin: &Path) -> bool {
+        admin_dir(&self.path).is_ok_and(|named| same_place(&named, admin))
     }
 
     fn make(&self, commit: &Oid) -> Result<()> {
@@ -168,8 +176,9 @@ impl Scratch {
         let git = Git::new().git_dir(from).retry_locks();
         let git = git.args(["worktree", "add", "-q", "--detach", "--no-checkout", "--"]);
         git.arg(&self.path).arg(commit.as_str()).ok()?;
-        let mark = admin_dir(&self.path)?.join(MARK);
-        fs::write(&mark, "").with_context(|| format!("cannot write {}", mark.display()))
+        let admin = admin_dir(&self.path)?;
+        let mark = admin.join(MARK);
+        fs::write(&mark, shape(&admin)).with_context(|| format!("cannot write {}", mark.display()))
     }
 
     /// Brings files, index and HEAD to the commit; whether `git status` finds nothing after that.
@@ -192,13 +201,30 @@ impl Scratch {
             self.git()?.args(["sparse-checkout", "reapply"]).ok()?;
         }
         self.git()?.args(["clean", "-ffdq"]).ok()?;
+        self.remove_pipes(&admin);
         Ok(changes_in(&self.path, &admin)?.is_empty())
+    }
+
+    fn entries(&self, admin: &Path) -> Result<Vec<index::Entry>> {
+        let git = || Git::new().work_tree(&self.path, admin).read_only();
+        index::read(&admin.join("index"), self.repo.gix().object_hash(), || Ok(git()))
+    }
+
+    /// git does not see pipes and sockets; who makes one again would find it taken.
+    fn remove_pipes(&self, admin: &Path) {
+        let Ok(entries) = self.entries(admin) else { return };
+        let dirs = entries.iter().flat_map(|entry| entry.path.as_path().ancestors().skip(1));
+        let dirs: BTreeSet<&Path> = dirs.collect();
+        for entry in dirs.iter().flat_map(|dir| fs::read_dir(self.path.join(dir))).flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| !kind.is_file() && !kind.is_dir() && !kind.is_symlink()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Whether the index hides changes from git, or can't be read.
     fn index_hides(&self, admin: &Path, sparse: bool) -> bool {
-        let git = || Git::new().work_tree(&self.path, admin).read_only();
-        let entries = index::read(&admin.join("index"), self.repo.gix().object_hash(), || Ok(git()));
+        let entries = self.entries(admin);
         let is_there = |entry: &index::Entry| self.path.join(entry.path.as_path()).symlink_metadata().is_ok();
         entries.is_ok_and(|all| all.iter().any(|entry| entry.hidden && (!sparse || is_there(entry))))
     }
@@ -213,6 +239,26 @@ impl Scratch {
         }
         Ok(())
     }
+}
+
+/// What makes a checkout there differ from one elsewhere, if a command changes it: its own settings, and the
+/// patterns of a sparse checkout.
+fn shape(admin: &Path) -> Vec<u8> {
+    let read = |name: &str| fs::read(admin.join(name)).unwrap_or_default();
+    [read("config.worktree"), read("info/sparse-checkout")].join(&0)
+}
+
+/// Makes the directory the worktree again that git knows it as, whatever somebody made of its `.git`.
+fn link(path: &Path, admin: &Path) -> Result<()> {
+    let link = path.join(".git");
+    if link.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        make_writable(&link)?;
+        fs::remove_dir_all(&link).with_context(|| format!("cannot remove {}", link.display()))?;
+    } else {
+        let _ = fs::remove_file(&link);
+    }
+    let line = [b"gitdir: ", admin.as_os_str().as_encoded_bytes(), b"\n"].concat();
+    fs::write(&link, line).with_context(|| format!("cannot write {}", link.display()))
 }
 
 /// Removes the scratch worktree at `path`, whole or half made or half removed; whether there was one. What
@@ -389,6 +435,44 @@ mod tests {
     }
 
     #[test]
+    fn what_only_this_worktree_has_is_as_it_was() {
+        let f = Fixture::new();
+        let scratch = f.scratch();
+        scratch.reset_to(&f.one).unwrap();
+        f.git(&["sparse-checkout", "set", "--no-cone", "/run.sh"]);
+        f.git(&["config", "--worktree", "core.autocrlf", "true"]);
+        assert!(!f.path.join("dir/a").exists());
+        scratch.reset_to(&f.one).unwrap();
+        f.is_at(&f.one);
+        assert!(f.path.join("dir/a").exists());
+        assert_eq!(f.sandbox.git(&["config", "--default", "", "core.autocrlf"]), "");
+    }
+
+    #[test]
+    fn another_repository_in_its_place_and_pipes_are_gone() {
+        let f = Fixture::new();
+        let scratch = f.scratch();
+        scratch.reset_to(&f.one).unwrap();
+        fs::remove_file(f.path.join(".git")).unwrap();
+        f.git(&["init", "-q"]);
+        scratch.reset_to(&f.two).unwrap();
+        f.is_at(&f.two);
+        fs::write(f.path.join(".git"), "gitdir: ../../shop/.git\n").unwrap();
+        scratch.reset_to(&f.one).unwrap();
+        f.is_at(&f.one);
+        for name in ["pipe", "dir/pipe"] {
+            drop(std::os::unix::net::UnixListener::bind(f.path.join(name)).unwrap());
+        }
+        scratch.reset_to(&f.two).unwrap();
+        assert!(!f.path.join("pipe").exists() && !f.path.join("dir/pipe").exists());
+        fs::remove_file(f.path.join(".git")).unwrap();
+        f.git(&["init", "-q"]);
+        scratch.remove().unwrap();
+        assert!(!f.path.exists());
+        f.sandbox.fsck();
+    }
+
+    #[test]
     fn hooks_do_not_run_and_rerere_learns_nothing_from_a_reset() {
         let f = Fixture::new();
         f.sandbox.git(&["config", "rerere.enabled", "true"]);
@@ -415,11 +499,14 @@ mod tests {
         let scratch = f.scratch();
         scratch.reset_to(&f.two).unwrap();
         assert!(!f.path.join("dir").exists() && f.path.join("new").exists());
+        fs::create_dir(f.path.join("cache")).unwrap();
+        fs::write(f.path.join("cache/warm"), "").unwrap();
         scratch.git().unwrap().args(["merge", "-q", other.as_str()]).output().unwrap();
         assert!(f.path.join("dir/a").exists());
         scratch.reset_to(&f.one).unwrap();
         assert_eq!(f.git(&["status", "--porcelain", "-uall"]), "");
         assert!(!f.path.join("dir").exists() && f.path.join("README").exists());
+        assert!(f.path.join("cache/warm").exists());
     }
 
     #[test]

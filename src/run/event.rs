@@ -215,6 +215,9 @@ pub enum Event {
         task: TaskName,
         /// Where the target is now.
         tip: Oid,
+        /// Where it was, if it has gone back behind that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        went_back_from: Option<Oid>,
     },
     /// The target moved to the candidate.
     Landed {

@@ -84,8 +84,11 @@ impl Run {
                 if everything {
                     self.stop = Some(*cause);
                 }
-                let asked = |t: &&mut Task| everything || tasks.iter().flatten().any(|n| n == t.name());
-                self.tasks.iter_mut().filter(asked).for_each(|t| request_stop(t, *stop));
+                let in_line: Vec<bool> = self.tasks.iter().map(|t| self.lands(t)).collect();
+                let asked = |t: &Task| everything || tasks.iter().flatten().any(|n| n == t.name());
+                for (task, in_line) in self.tasks.iter_mut().zip(in_line).filter(|(t, _)| asked(t)) {
+                    request_stop(task, *stop, in_line);
+                }
             }
             _ => {
                 let (i, next) = self.next_state(event)?;
@@ -120,6 +123,7 @@ impl Run {
         // These two tell of a worker that goes on; every other fact is a worker's result.
         let goes_on = matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. });
         task.working = matches!(event, Event::Begun { .. }) || (task.working && goes_on);
+        task.publishing = matches!(event, Event::Begun { step: Step::Publish, .. });
         if task.state == TaskState::Finished && next == TaskState::Integrating {
             task.place = clock;
         }
@@ -256,6 +260,7 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
             state
         }
         (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
+        (Finished, Event::PutOff { .. }) if task.stop.is_some() && !task.working => Held,
         (Finished, Event::NothingToLand { .. }) => Unchanged,
         (Finished, Event::Held { .. }) => Held,
         (Finished, Event::Begun { step: Step::Merge { .. }, .. }) if task.collected => Integrating,

@@ -174,7 +174,8 @@ fn take_up(task: &mut Task) {
     task.stop_sent = None;
 }
 
-pub(super) fn request_stop(task: &mut Task, stop: Stop) {
+/// `in_line`: the task would land, as soon as its turn comes.
+pub(super) fn request_stop(task: &mut Task, stop: Stop, in_line: bool) {
     match task.state {
         TaskState::Queued => task.state = TaskState::Aborted,
         // Its worktree is there, its agent was not started.
@@ -183,6 +184,7 @@ pub(super) fn request_stop(task: &mut Task, stop: Stop) {
         TaskState::Preparing | TaskState::Running | TaskState::Integrating | TaskState::Conflicted => {
             task.stop = task.stop.max(Some(stop));
         }
+        TaskState::Finished if in_line => task.stop = task.stop.max(Some(stop)),
         _ => {}
     }
 }

@@ -19,6 +19,8 @@ pub struct Task {
     pub state: TaskState,
     /// A worker is busy with the task; its result will come as an event.
     pub working: bool,
+    /// The target was about to move to its candidate, and it is not known yet what came of it.
+    pub publishing: bool,
     /// How often the agent was started.
     pub attempt: u32,
     /// Which of the run's slots it holds or held.
@@ -98,6 +100,7 @@ impl Task {
             state: if spec.skip { TaskState::Skipped } else { TaskState::Queued },
             spec,
             working: false,
+            publishing: false,
             attempt: 0,
             slot: 0,
             pid: None,

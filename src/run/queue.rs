@@ -58,6 +58,12 @@ impl Run {
 /// What can be done now for the tasks being landed, and for the next one that is ready to be.
 pub(super) fn integrate(run: &Run) -> Vec<Action> {
     let queue = run.queue();
+    if let Some(task) = queue.iter().find(|task| run.spec.atomic && task.publishing) {
+        // The target may have moved already, and then all of them have landed: whoever wants them stopped
+        // comes too late.
+        let publish = Action::Step { task: task.name().clone(), step: Step::Publish };
+        return if task.working { Vec::new() } else { vec![publish] };
+    }
     let mut slots = free_slots(run, &queue).into_iter();
     let mut actions = Vec::new();
     let mut footing = Footing::Target;
@@ -82,6 +88,8 @@ pub(super) fn integrate(run: &Run) -> Vec<Action> {
         }
         footing = standing.map_or(Footing::Unknown, |landing| Footing::Candidate(&landing.commit));
     }
+    let stopped = run.tasks.iter().filter(|t| is_ready(run, t) && t.stop.is_some());
+    actions.extend(stopped.map(|task| Action::PutOff { task: task.name().clone() }));
     actions.extend(next_in_line(run, &queue, footing));
     actions.extend(publish_all(run, &queue));
     actions
@@ -129,6 +137,11 @@ pub(super) fn call_off(task: &Task, wanted: bool) -> Option<Action> {
     Some(Action::Stop { task: task.name().clone(), stop })
 }
 
+/// Whether the task waits for its turn.
+fn is_ready(run: &Run, task: &Task) -> bool {
+    task.state == TaskState::Finished && task.collected && !task.working && run.lands(task)
+}
+
 /// The next finished task, in the order in which they became ready, as long as there is a free place to
 /// check it in. Without a check, one at a time suffices.
 fn next_in_line(run: &Run, queue: &[&Task], footing: Footing) -> Option<Action> {
@@ -137,8 +150,8 @@ fn next_in_line(run: &Run, queue: &[&Task], footing: Footing) -> Option<Action> 
         Some(verify) => unproven < verify.jobs as usize,
         None => run.spec.atomic || queue.is_empty(),
     };
-    let ready = |t: &&Task| t.state == TaskState::Finished && t.collected && !t.working && run.lands(t);
-    let first = run.tasks.iter().filter(ready).min_by_key(|t| t.ready).filter(|_| room)?;
+    let ready = run.tasks.iter().filter(|t| is_ready(run, t) && t.stop.is_none());
+    let first = ready.min_by_key(|t| t.ready).filter(|_| room)?;
     Some(Action::Step { task: first.name().clone(), step: merge(footing)? })
 }
 

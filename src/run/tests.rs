@@ -64,7 +64,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
             "candidate-made",
             Event::CandidateMade { task: task.clone(), landing: landing(), went_back_from: None },
         ),
-        ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3) }),
+        ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3), went_back_from: None }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![], note: None }),
         ("verified", Event::Verified { task: task.clone(), commit: oid(2), tries: 1 }),
@@ -297,9 +297,11 @@ impl World {
                     1 => held("a file is in the way"),
                     0 => {
                         self.tip = self.new_commit();
-                        Event::TargetMoved { task, tip: self.tip.clone() }
+                        Event::TargetMoved { task, tip: self.tip.clone(), went_back_from: None }
                     }
-                    _ if self.tip != onto => Event::TargetMoved { task, tip: self.tip.clone() },
+                    _ if self.tip != onto => {
+                        Event::TargetMoved { task, tip: self.tip.clone(), went_back_from: None }
+                    }
                     _ => {
                         self.publish(&onto, &landing.commit);
                         Event::Landed { task, landing }

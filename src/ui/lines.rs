@@ -103,6 +103,10 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         }
         Event::NothingToLand { .. } => (Mark::Done, "no changes".to_owned()),
         Event::Held { reason, .. } => (Mark::Warning, format!("held: {}", text::one_line(reason))),
+        Event::TargetMoved { tip, went_back_from: Some(old), .. } => {
+            let (old, now) = (old.short(), tip.short());
+            (Mark::Warning, format!("somebody moved {} back from {old} to {now}; merging again", target()))
+        }
         Event::TargetMoved { tip, .. } => {
             (Mark::Doing, format!("{} moved to {} meanwhile; merging again", target(), tip.short()))
         }
@@ -287,7 +291,10 @@ mod tests {
         story.finish(1803, "none", 0);
         story.event(1803, Event::NothingToLand { task: "none".into(), tip: Some(oid(7)) });
         story.finish(1804, "wide", 2).merge(1804, "wide");
-        story.event(1804, Event::TargetMoved { task: "wide".into(), tip: oid(0xabcdef0) });
+        story.event(
+            1804,
+            Event::TargetMoved { task: "wide".into(), tip: oid(0xabcdef0), went_back_from: None },
+        );
         let paths = ["a", "b", "c/\x07", "d", "e"];
         let mut conflicts: Vec<_> = paths.iter().map(|path| conflict(path, None)).collect();
         conflicts.push(conflict("src/db.rs", Some("held")));

@@ -154,10 +154,13 @@ fn rolled_back(run: &Run, look: &Look) -> String {
     let tasks = run.tasks.iter().filter(|t| t.state == TaskState::RolledBack);
     let names: Vec<String> = tasks.map(|t| words::task(t.name())).collect();
     let Some(spoiler) = run.spoilt_by.as_ref().filter(|_| !names.is_empty()) else { return String::new() };
+    // The work of one that was held or collided is there; its agent need not run again.
+    let is_there = |task: &Task| matches!(task.state, TaskState::Held | TaskState::Conflicted);
+    let verb = if run.task(spoiler).is_some_and(is_there) { "land" } else { "retry" };
     let (target, spoiler) = (words::name(&run.spec.target), words::task(spoiler));
     let header = format!("Nothing landed, because {spoiler} did not (--atomic); {target} is as it was.");
     let kept = format!("Rolled back, their branches and worktrees kept: {}", words::listed(&names, 6));
-    let next = look.next(&format!("git parallel retry {spoiler}   takes the others up again, too"));
+    let next = look.next(&format!("git parallel {verb} {spoiler}   takes the others up again, too"));
     format!("{}\n  {kept}\n  {next}\n", look.bold(&header))
 }
 
