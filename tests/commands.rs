@@ -75,6 +75,7 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
     }
     let all = [
         "aborted",
+        "blocked",
         "conflicted",
         "failed",
         "finished",

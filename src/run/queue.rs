@@ -2,7 +2,7 @@
 //!
 //! The first candidate is made on the target's tip, the second on the first, and so on, so that all of them
 //! can be checked at once; they land in this order. What is found of a candidate that stands on another one
-//! is a guess until that other has landed (a [`Verdict`]). Whether a candidate is still good follows from
+//! is a guess until that other has landed (a [`super::Verdict`]). Whether a candidate is still good follows from
 //! what it was made on, and nothing else: when the target moves or a task drops out, the candidates above
 //! no longer stand on what is there, and are made again.
 
