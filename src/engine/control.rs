@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::unix::pipe;
 
 use super::{Message, Outbox};
-use crate::run::TaskName;
+use crate::run::{Event, Illegal, TaskName};
 
 /// What another process may ask of a supervisor: one JSON object a line.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -33,6 +33,21 @@ pub enum Request {
         #[serde(default)]
         all: bool,
     },
+}
+
+/// Says that a request was not followed.
+pub(super) fn refusal(refused: &Illegal) -> String {
+    let what = match *refused.event {
+        Event::LandRequested { .. } => "land",
+        Event::RetryRequested { .. } => "run again",
+        _ => "stop",
+    };
+    match (refused.event.task(), refused.state) {
+        (Some(task), Some(state)) => {
+            format!("ignored a request to {what} {task}: it is {state}, and that can't be done now")
+        }
+        _ => format!("ignored a request to {what} a task that this run does not have"),
+    }
 }
 
 /// A request longer than this would not be written in one piece (`PIPE_BUF` on Linux).

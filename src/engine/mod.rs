@@ -248,7 +248,7 @@ impl Engine {
                 self.stop_commands(&event);
                 self.record(event);
             }
-            Err(refused) => self.ui.note(&format!("ignored a request: {refused}")),
+            Err(refused) => self.ui.note(&control::refusal(&refused)),
         }
     }
 

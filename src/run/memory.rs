@@ -185,6 +185,8 @@ pub(super) fn request_stop(task: &mut Task, stop: Stop, in_line: bool) {
             task.stop = task.stop.max(Some(stop));
         }
         TaskState::Finished if in_line => task.stop = task.stop.max(Some(stop)),
+        // Not to be tried again.
+        TaskState::Failed | TaskState::TimedOut => task.stop = task.stop.max(Some(stop)),
         _ => {}
     }
 }

@@ -25,6 +25,7 @@ pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Verdict, Work};
 pub use foreseen::{Foreseen, Told, is_open};
+pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{

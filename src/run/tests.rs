@@ -339,8 +339,10 @@ fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<us
     for round in 0.. {
         assert!(round < 10_000, "the run never ends");
         if interrupt_at == Some(round) {
-            let cause = StopCause::Interrupt;
-            happen(&mut run, Event::StopRequested { tasks: None, cause, stop: Stop::Term });
+            // All of it, or one task.
+            let one = run.tasks.get(usize::from(choices[0])).map(|task| vec![task.name().clone()]);
+            let cause = if one.is_some() { StopCause::Abort } else { StopCause::Interrupt };
+            happen(&mut run, Event::StopRequested { tasks: one, cause, stop: Stop::Term });
         }
         for again in 0.. {
             assert!(again < 100, "it never settles what to do");
@@ -417,16 +419,43 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     )
 }
 
+#[test]
+fn a_task_that_is_stopped_is_not_tried_again() {
+    let mut run = Run::new(RunSpec { retries: 1, ..spec(1, 1, true, false) });
+    let task = run.tasks[0].name().clone();
+    let exit = Exit { code: Some(1), ..Exit::default() };
+    for event in [
+        Event::Begun { task: task.clone(), step: Step::Prepare { slot: 0, base: None } },
+        Event::Prepared {
+            task: task.clone(),
+            base: oid(0),
+            branch_created: true,
+            worktree_created: true,
+            note: None,
+        },
+        Event::Begun { task: task.clone(), step: Step::Start { attempt: 1 } },
+        Event::AgentExited { task: task.clone(), exit },
+        Event::StopRequested { tasks: Some(vec![task.clone()]), cause: StopCause::Abort, stop: Stop::Term },
+        Event::Collected { task: task.clone(), work: Work::default(), note: None },
+    ] {
+        run.apply(&record(event)).unwrap();
+    }
+    assert!(run.is_at_rest(&run.tasks[0]));
+    assert_eq!(decide(&run), [Action::Finish]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_life_ends_and_every_prefix_can_be_lived_on(
         spec in life(),
-        choices in prop::collection::vec(any::<u8>(), 1..200),
+        first in 0..16u8,
+        mut choices in prop::collection::vec(any::<u8>(), 1..200),
         interrupt_at in prop::option::of(0..60usize),
         cut in any::<prop::sample::Index>(),
     ) {
+        choices.insert(0, first);
         let mut world = World::new(&spec);
         let (ended, journal) = live(Run::new(spec.clone()), &mut world, &choices, interrupt_at);
         prop_assert!(ended.tasks.iter().all(|t| ended.is_at_rest(t)));
