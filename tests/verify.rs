@@ -173,7 +173,7 @@ fn speculation_lands_only_what_was_checked_on_its_real_parent() {
     let sandbox = Sandbox::new();
     let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
     // No check ends before all five run: they are at work at once, each on top of the one before.
-    let check = check(&sandbox, "ls > $IO/at-work-$task; await go; test ! -e bad");
+    let check = check(&sandbox, "ls > $IO/ls-$task; mv $IO/ls-$task $IO/at-work-$task; await go; test ! -e bad");
     let running = spawn(&sandbox, &["-j5", "--verify-jobs=5", "a", "b", "bad", "d", "e"], &check, FILE);
     for task in ["a", "b", "bad", "d", "e"] {
         sandbox.await_mark(&format!("at-work-{task}"));
