@@ -173,7 +173,8 @@ fn speculation_lands_only_what_was_checked_on_its_real_parent() {
     let sandbox = Sandbox::new();
     let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
     // No check ends before all five run: they are at work at once, each on top of the one before.
-    let check = check(&sandbox, "ls > $IO/at-work-$task; await go; test ! -e bad");
+    let check =
+        check(&sandbox, "ls > $IO/ls-$task; mv $IO/ls-$task $IO/at-work-$task; await go; test ! -e bad");
     let running = spawn(&sandbox, &["-j5", "--verify-jobs=5", "a", "b", "bad", "d", "e"], &check, FILE);
     for task in ["a", "b", "bad", "d", "e"] {
         sandbox.await_mark(&format!("at-work-{task}"));
@@ -391,6 +392,26 @@ fn an_atomic_landing_that_was_begun_is_brought_to_its_end() {
         moved_once(&sandbox, &old);
         sandbox.check(&before);
     }
+}
+
+/// Of an atomic run nothing lands because of the one whose own work fails, not of one that stands on it.
+#[test]
+fn an_atomic_run_blames_the_task_that_fails() {
+    let sandbox = Sandbox::new();
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let check = check(&sandbox, "[ -e b ] || { mark a; await go; }; test ! -e bad");
+    let agent = "if [ $task = a ]; then echo >bad; else await a; echo >b; fi; commit";
+    let running = spawn(&sandbox, &["--verify-jobs=2", "--atomic", "a", "b"], &check, agent);
+    let rejected = |task: &str| {
+        let (run, _) = sandbox.runs().pop().unwrap();
+        journal(&run).iter().any(|event| event["event"] == "rejected" && event["task"] == task)
+    };
+    wait_until("the one on top has failed", || !sandbox.runs().is_empty() && rejected("b"));
+    sandbox.mark("go");
+    let output = running.wait().expect(1).tells(&["a: did not land, so nothing does", "retry a"]);
+    sandbox.expect_states(&[("a", "rejected"), ("b", "rolled-back")]);
+    assert_eq!(sandbox.oid("main"), old);
+    sandbox.check_run(&before, &output);
 }
 
 /// What keeps an atomic run from landing may be settled without another attempt of its agent.

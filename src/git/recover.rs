@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Repository;
 use super::index_lock::IndexLock;
 use super::obstacles::{Change, Plan, names};
 use super::refs::{branch_tip, is_ancestor};
 use super::worktree::worktrees;
+use super::{Repository, snapshot};
 use crate::run::Text;
 
 /// A checkout in which a move of the target had been cut off.
@@ -51,13 +51,17 @@ pub fn recover(repo: &Repository) -> Result<Vec<Recovered>> {
     Ok(found)
 }
 
-/// Removes what is left of a lock that was never taken, or that a person deleted by hand.
+/// Removes what is left of a lock that was never taken, or that a person deleted by hand, and of a snapshot
+/// that was cut off.
 fn sweep(admin_dir: &Path) {
     for entry in fs::read_dir(admin_dir).into_iter().flatten().flatten() {
-        let ours = entry.file_name().as_encoded_bytes().starts_with(b"parallel-");
-        if ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            // Harmless where it is, should it stay.
+        let name = entry.file_name();
+        let Ok(kind) = entry.file_type() else { continue };
+        // Harmless where it is, should it stay.
+        if kind.is_file() && name.as_encoded_bytes().starts_with(b"parallel-") {
             let _ = fs::remove_file(entry.path());
+        } else if kind.is_dir() && name.as_encoded_bytes().starts_with(snapshot::PREFIX.as_bytes()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -56,6 +56,8 @@ fn a_crash_in_the_middle_of_a_file_is_recovered_and_later_edits_stay() {
     let case = Case::new("echo new >a; echo long enough >b; rm dir/x; echo c >c; echo d >d; echo q >dir/y");
     crash(&case, true, &[]);
     fs::write(case.sandbox.repo.join(".git/parallel-index.lock"), "half").unwrap();
+    fs::create_dir(case.sandbox.repo.join(".git/parallel-snapshot-5EOrh2")).unwrap();
+    fs::write(case.sandbox.repo.join(".git/parallel-snapshot-5EOrh2/index.lock"), "half").unwrap();
     case.sandbox.write("a", "new\n");
     case.sandbox.write("b", "long en");
     fs::remove_file(case.sandbox.repo.join("dir/x")).unwrap();

@@ -10,6 +10,9 @@ use super::refs::parse_oid;
 use super::worktree::admin_dir;
 use crate::run::Oid;
 
+/// How the directory's name begins that a snapshot's index is made in.
+pub(super) const PREFIX: &str = "parallel-snapshot-";
+
 /// Makes a commit of a linked worktree as it is: all that `git add -A` would take, on top of its HEAD.
 /// `None` if that is what HEAD has already. Nothing but objects is written; what is locked, half merged or
 /// half deleted there stays so.
@@ -20,7 +23,7 @@ pub fn snapshot(worktree: &Path, message: &str) -> Result<Option<Oid>> {
     let admin_dir = admin_dir(worktree)?;
     // In the admin folder, since git writes `<index>.lock` beside it; and gone with this function.
     let place = tempfile::Builder::new()
-        .prefix("parallel-snapshot-")
+        .prefix(PREFIX)
         .tempdir_in(&admin_dir)
         .context("cannot write in the worktree's git directory")?;
     let index = place.path().join("index");

@@ -35,9 +35,11 @@ impl Run {
     }
 
     /// Whether what is found of the task now is only a guess: it stands on a candidate. In an atomic run
-    /// all of them land or none, so there it is certain.
+    /// they land together, so there it is certain as soon as that candidate has passed.
     pub(super) fn is_guess(&self, task: &Task) -> bool {
-        !self.spec.atomic && task.ahead.as_ref().is_some_and(|ahead| *ahead != self.tip)
+        let below = |other: &&Task| other.place < task.place && other.verdict.is_none();
+        let is_open = || self.queue().into_iter().filter(below).any(|other| !self.is_proven(other));
+        task.ahead.as_ref().is_some_and(|ahead| *ahead != self.tip) && (!self.spec.atomic || is_open())
     }
 
     /// Whether the candidate passed the check, or needs none.
@@ -71,7 +73,7 @@ pub(super) fn integrate(run: &Run) -> Vec<Action> {
         let below = run.oid_of(footing);
         if task.verdict.as_ref().is_some_and(|verdict| Some(&verdict.onto) == below) {
             // It does not land on what is below; so the next one stands on that, too.
-            if footing == Footing::Target && !task.working {
+            if !run.is_guess(task) && !task.working {
                 actions.push(Action::Conclude { task: task.name().clone() });
             }
             continue;
