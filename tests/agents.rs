@@ -73,9 +73,9 @@ fn shown(sandbox: &Sandbox, output: &Output) -> String {
 fn the_list_tells_what_is_there_and_how_it_is_called() {
     let sandbox = with_agents(&["codex", "kiro-cli"]);
     sandbox.git(&["config", "parallel.agent", "codex"]);
-    sandbox.git(&["config", "parallel.agent.mine.command", "make \"$GIT_PARALLEL_TASK\""]);
-    sandbox.git(&["config", "parallel.agent.amp.command", "amp -x < \"$GIT_PARALLEL_PROMPT_FILE\""]);
-    sandbox.git(&["config", "parallel.agent.claude.command", ""]);
+    sandbox.git(&["config", "parallel.agent.mine.cmd", "make \"$GIT_PARALLEL_TASK\""]);
+    sandbox.git(&["config", "parallel.agent.amp.cmd", "amp -x < \"$GIT_PARALLEL_PROMPT_FILE\""]);
+    sandbox.git(&["config", "parallel.agent.claude.cmd", ""]);
     let output = sandbox.parallel(&["agents"]).expect(0);
     insta::assert_snapshot!(shown(&sandbox, &output));
 }
@@ -83,7 +83,7 @@ fn the_list_tells_what_is_there_and_how_it_is_called() {
 #[test]
 fn the_list_is_there_for_scripts_and_outside_of_a_repository() {
     let sandbox = with_agents(&["claude"]);
-    sandbox.git(&["config", "parallel.agent.mine.command", "true"]);
+    sandbox.git(&["config", "parallel.agent.mine.cmd", "true"]);
     let listed = sandbox.parallel(&["agents", "--json"]).expect(0).json();
     assert_eq!(listed["version"], 1);
     let agents = listed["agents"].as_array().unwrap();
@@ -103,7 +103,7 @@ fn the_list_is_there_for_scripts_and_outside_of_a_repository() {
     let elsewhere = sandbox.parallel_in(&sandbox.root.join("io"), &["agents", "--json"]).expect(0).json();
     assert_eq!(elsewhere["agents"].as_array().unwrap().len(), KNOWN.len());
     let none = with_agents(&[]);
-    none.parallel(&["agents"]).expect(0).tells(&["-> git config parallel.agent.NAME.command CMD"]);
+    none.parallel(&["agents"]).expect(0).tells(&["-> git config parallel.agent.NAME.cmd CMD"]);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_name_that_is_not_known_or_not_there_is_refused() {
     error: no agent is known as 'cluade'
       Nothing was created or changed.
     hint: did you mean 'claude'?
-    hint: see which are known: git parallel agents; to add one: git config parallel.agent.NAME.command
+    hint: see which are known: git parallel agents; to add one: git config parallel.agent.NAME.cmd
     ");
     insta::assert_snapshot!(told(&["-a", "kiro", "a=x"]), @r"
     error: agent 'kiro' (kiro-cli) is not on PATH
@@ -222,7 +222,7 @@ fn a_configured_agent_is_run_by_the_shell() {
     let sandbox = with_agents(&[]);
     let command =
         "cat \"$GIT_PARALLEL_PROMPT_FILE\" > prompt.txt; printf '%s|' '{task}' '{prompt}' > literal; :";
-    sandbox.git(&["config", "parallel.agent.mine.command", command]);
+    sandbox.git(&["config", "parallel.agent.mine.cmd", command]);
     let before = sandbox.snapshot();
     run(&sandbox, &["-a", "mine", "a"]).expect(3).tells(&["'a' has no prompt, but agent 'mine' needs one"]);
     let planned = run(&sandbox, &["-n", "-a", "mine", "a=x"]).expect(0);
@@ -235,7 +235,7 @@ fn a_configured_agent_is_run_by_the_shell() {
     let spec: Value = serde_json::from_slice(&fs::read(sandbox.record().join("run.json")).unwrap()).unwrap();
     assert_eq!((&spec["agent_name"], &spec["agent_shell"]), (&json!("mine"), &json!(true)));
 
-    sandbox.git(&["config", "parallel.agent.mine.command", "printf '%s|' > more"]);
+    sandbox.git(&["config", "parallel.agent.mine.cmd", "printf '%s|' > more"]);
     run(&sandbox, &["-a", "mine", "b", "--", "x y", "{task}"]).expect(0);
     assert_eq!(sandbox.read("more"), "x y|b|", "as git's aliases get them");
 }
@@ -246,7 +246,7 @@ fn a_run_that_is_taken_up_again_calls_its_agent_as_before() {
     let sandbox = with_agents(&["claude"]);
     install(&sandbox, "claude", "[ -e \"$IO/go\" ] || exit 1; echo x > x; commit");
     run(&sandbox, &["-a", "claude", "a=Do it"]).expect(1);
-    sandbox.git(&["config", "parallel.agent.claude.command", "false"]);
+    sandbox.git(&["config", "parallel.agent.claude.cmd", "false"]);
     sandbox.mark("go");
     sandbox.parallel(&["retry", "a"]).expect(0);
     assert_eq!(argv(&sandbox).matches("<Do it>").count(), 2);
@@ -309,7 +309,7 @@ fn a_configured_agent_settles_a_conflict() {
     let sandbox = with_agents(&["claude"]);
     let command =
         format!("cat \"$GIT_PARALLEL_PROMPT_FILE\" > {}/told; {KEEPS_BOTH}", sandbox.io("").display());
-    sandbox.git(&["config", "parallel.agent.fixer.command", &command]);
+    sandbox.git(&["config", "parallel.agent.fixer.cmd", &command]);
     sandbox.git(&["config", "parallel.onConflict", "fixer"]);
     let before = sandbox.snapshot();
     let agent = sandbox.agent(EDITS_DB);
@@ -325,7 +325,7 @@ fn a_configured_agent_settles_a_conflict() {
 #[test]
 fn agents_are_completed_by_name() {
     let sandbox = with_agents(&["claude", "codex"]);
-    sandbox.git(&["config", "parallel.agent.mine.command", "true"]);
+    sandbox.git(&["config", "parallel.agent.mine.cmd", "true"]);
     for words in [&["run", "-a", ""][..], &["run", "--on-conflict", ""]] {
         let output = sandbox.parallel(&[&["complete", "--"], words].concat()).expect(0);
         assert_eq!(output.stdout, "claude\tClaude Code\ncodex\tOpenAI Codex CLI\nmine\tconfigured\n");

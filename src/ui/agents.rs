@@ -70,7 +70,7 @@ pub fn agents(rows: &[AgentRow], look: &Look) -> String {
     let first = rows.iter().find(|row| row.default && row.found).or(rows.iter().find(|row| row.found));
     let next = match first {
         Some(row) => format!("git parallel run -a {} TASK=PROMPT...", text::quote(&row.name.as_str().into())),
-        None => "git config parallel.agent.NAME.command CMD".to_owned(),
+        None => "git config parallel.agent.NAME.cmd CMD".to_owned(),
     };
     format!("{table}\n  {}\n", look.next(&next))
 }

@@ -131,7 +131,7 @@ pub const KNOWN_AGENTS: &str = "\
 An agent that nobody can answer is denied, or fails, where it would ask. Each is called with the least that \
 lets it change files in its worktree; it need not commit, since what it leaves is committed by the run. To \
 allow it more, use its own settings, name more arguments (git parallel run -a NAME TASK... -- ARG...), or \
-change how it is called: parallel.agent.NAME.command. None of this makes a sandbox of a worktree. A prompt may \
+change how it is called: parallel.agent.NAME.cmd. None of this makes a sandbox of a worktree. A prompt may \
 be any text; each is called so that one which begins with a dash is no option.";
 
 /// What `agents --json` prints.
@@ -182,7 +182,7 @@ pub const CONFIGURATION: Section = Section {
             "The agent of a run that names none, neither by -a nor after '--'; see git-parallel-agents(1).",
         ),
         (
-            "parallel.agent.NAME.command",
+            "parallel.agent.NAME.cmd",
             "Adds an agent of that name, or changes how a known one is called: a command for 'sh -c', in the \
              task's worktree. Nothing is replaced in it; what it needs to know is in its environment, such as \
              GIT_PARALLEL_PROMPT_FILE. If it mentions that, each task must have a prompt. More arguments (run \

@@ -26,11 +26,11 @@ impl Agent {
     }
 }
 
-/// Every agent that can be asked for by name: the known ones, and those of `parallel.agent.<name>.command`.
+/// Every agent that can be asked for by name: the known ones, and those of `parallel.agent.<name>.cmd`.
 /// An empty command is none.
 pub fn registry(config: &Config) -> Registry {
     let configured = config.subsections("parallel.agent.").into_iter().filter_map(|name| {
-        let command = config.string(&format!("parallel.agent.{name}.command"))?;
+        let command = config.string(&format!("parallel.agent.{name}.cmd"))?;
         (!command.as_bstr().trim_ascii().is_empty()).then(|| (name.to_owned(), command))
     });
     Registry::new(configured.collect())
@@ -104,9 +104,7 @@ fn named<'a>(registry: &'a Registry, name: &str) -> Result<&'a agents::Agent, Pr
 
 fn unknown(registry: &Registry, name: &str) -> Problem {
     let mut hint = registry.nearest(name).map(|near| format!("did you mean '{near}'?\n")).unwrap_or_default();
-    hint.push_str(
-        "see which are known: git parallel agents; to add one: git config parallel.agent.NAME.command",
-    );
+    hint.push_str("see which are known: git parallel agents; to add one: git config parallel.agent.NAME.cmd");
     Problem::new(format!("no agent is known as '{}'", name.escape_debug()), hint)
 }
 
