@@ -17,7 +17,7 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("cli", &["error", "plan"]),
     ("commands", &["agents", "cli", "engine", "error", "git", "plan", "run", "shim", "store", "sys", "ui"]),
     ("engine", &["agents", "error", "git", "plan", "run", "shim", "store", "sys", "ui"]),
-    ("git", &["error", "run", "sys"]),
+    ("git", &["error", "plan", "run", "sys"]),
     ("store", &["error", "run"]),
     ("agents", &["error", "plan", "run"]),
     ("ui", &["error", "run"]),

@@ -1,24 +1,6 @@
 //! What every call of git finds in its environment and configuration, and what it must not find there.
 
-/// The environment variables that tie git to one repository, as `git rev-parse --local-env-vars` prints
-/// them (git 2.47). Whoever is to find its own repository (an agent, a hook) must not inherit them.
-pub const LOCAL_ENV_VARS: [&str; 15] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-];
+pub use crate::plan::LOCAL_ENV_VARS;
 
 /// Of [`LOCAL_ENV_VARS`], those that carry the user's own `git -c key=value`: our git obeys them.
 pub(super) const USERS_CONFIG: [&str; 2] = ["GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"];

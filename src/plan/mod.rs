@@ -11,6 +11,26 @@ pub use template::{expand, mentions};
 
 use std::time::Duration;
 
+/// The environment variables that tie git to one repository, as `git rev-parse --local-env-vars` prints
+/// them (git 2.47). Whoever is to find its own repository (an agent, a hook) must not inherit them.
+pub const LOCAL_ENV_VARS: [&str; 15] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_CONFIG_COUNT",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+];
+
 /// Parses a length of time as people write it: `90s`, `30m`, `2h`, `1h 30m`.
 ///
 /// Fails on anything that isn't longer than zero.

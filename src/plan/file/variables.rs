@@ -1,24 +1,6 @@
 //! The environment that a plan may give to agents.
 
-/// What ties git to one repository, as `git rev-parse --local-env-vars` prints it (git 2.47): an agent is
-/// to find that of its worktree.
-const LOCAL_TO_A_REPOSITORY: [&str; 15] = [
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_CONFIG",
-    "GIT_CONFIG_PARAMETERS",
-    "GIT_CONFIG_COUNT",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_IMPLICIT_WORK_TREE",
-    "GIT_GRAFT_FILE",
-    "GIT_INDEX_FILE",
-    "GIT_NO_REPLACE_OBJECTS",
-    "GIT_REPLACE_REF_BASE",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_COMMON_DIR",
-];
+use crate::plan::LOCAL_ENV_VARS;
 
 /// Why a variable of this name can't be given.
 pub(super) fn refused(name: &str) -> Option<&'static str> {
@@ -29,9 +11,7 @@ pub(super) fn refused(name: &str) -> Option<&'static str> {
     if name.starts_with("GIT_PARALLEL_") {
         return Some("what begins with GIT_PARALLEL_ is set by git parallel; choose another name");
     }
-    LOCAL_TO_A_REPOSITORY
-        .contains(&name)
-        .then_some("it would lead git out of the task's worktree; leave it out")
+    LOCAL_ENV_VARS.contains(&name).then_some("it would lead git out of the task's worktree; leave it out")
 }
 
 #[cfg(test)]
