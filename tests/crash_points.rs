@@ -9,27 +9,8 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::{Output, Sandbox};
-
-/// Builds the library; `None`, said aloud, where there is no C compiler.
-fn library(dir: &Path) -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/kill_at.c");
-    let library = dir.join("kill_at.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    match cc.status() {
-        Ok(status) => {
-            assert!(status.success(), "the library does not compile");
-            Some(library)
-        }
-        Err(error) => {
-            eprintln!("skipped: no C compiler ({error})");
-            None
-        }
-    }
-}
 
 /// What is asked of the run that dies.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -150,7 +131,7 @@ fn count(library: &Path, flavour: Flavour) -> u64 {
 
 fn visit_every(step: usize) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let Some(library) = library(dir.path()) else { return };
+    let Some(library) = common::kill_library(dir.path()) else { return };
     let mut instants = Vec::new();
     for (n, flavour) in Flavour::ALL.into_iter().enumerate() {
         let last = count(&library, flavour);

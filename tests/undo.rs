@@ -4,8 +4,6 @@
 
 mod common;
 
-use std::path::PathBuf;
-
 use common::{Output, Running, Sandbox, journal, wait_until};
 use rustix::process::Signal;
 
@@ -551,28 +549,10 @@ fn while_a_run_goes_on_there_is_no_undo() {
 
 // Killed at some of its calls
 
-/// The library that counts calls (see `crash_points.rs`); `None`, said aloud, where there is no C compiler.
-fn library(sandbox: &Sandbox) -> Option<PathBuf> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/crash/kill_at.c");
-    let library = sandbox.root.join("kill_at.so");
-    let mut cc = std::process::Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    match cc.status() {
-        Ok(status) => {
-            assert!(status.success(), "the library does not compile");
-            Some(library)
-        }
-        Err(error) => {
-            eprintln!("skipped: no C compiler ({error})");
-            None
-        }
-    }
-}
-
 /// An undo that is killed before that call; the sandbox, its tree before the run, and what it said.
 fn killed(kill_at: u64) -> Option<(Sandbox, String, Output)> {
     let sandbox = checked("true");
-    let library = library(&sandbox)?;
+    let library = common::kill_library(&sandbox.root)?;
     let mut command = sandbox.command(&sandbox.repo, common::PROGRAM);
     command.arg("undo").env("LD_PRELOAD", library).env("KILL_AT", kill_at.to_string());
     command.env("KILL_COUNT", sandbox.io("count"));

@@ -172,6 +172,25 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Builds the library that counts calls and kills before one of them (`crash/kill_at.c`); `None`, said aloud,
+/// where there is no C compiler.
+pub fn kill_library(dir: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/kill_at.c");
+    let library = dir.join("kill_at.so");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    match cc.status() {
+        Ok(status) => {
+            assert!(status.success(), "the library does not compile");
+            Some(library)
+        }
+        Err(error) => {
+            eprintln!("skipped: no C compiler ({error})");
+            None
+        }
+    }
+}
+
 /// What every agent script starts with. `commit` logs what it commits, so that the promises can be checked.
 const PRELUDE: &str = r#"
 set -eu
