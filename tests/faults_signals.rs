@@ -256,6 +256,31 @@ fn abort_of_one_task_leaves_the_others() {
 }
 
 #[test]
+fn locks_of_a_git_that_was_killed_are_not_left_behind() {
+    // 5, 6: its agent was in the middle of a commit.
+    let sandbox = scene();
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(
+        r#"dir=$(git rev-parse --absolute-git-dir)
+           mark "up-$GIT_PARALLEL_ATTEMPT"
+           if [ $GIT_PARALLEL_ATTEMPT = 1 ]; then
+               : >"$dir/HEAD.lock"; : >"$dir/index.lock"; : >"$dir/../../$(git symbolic-ref HEAD).lock"
+               : >"$dir/../../packed-refs.lock"; : >"$dir/../../config.lock"
+               mark locked; await never
+           fi
+           echo a >a.txt; commit"#,
+    );
+    let running = sandbox.spawn_run(&["a"], &agent);
+    sandbox.await_mark("locked");
+    sandbox.parallel(&["abort", "a"]).expect(0);
+    running.wait().expect(1);
+    sandbox.check(&before);
+    sandbox.parallel(&["retry", "a"]).expect(0);
+    sandbox.expect_states(&[("a", "landed")]);
+    sandbox.check(&before);
+}
+
+#[test]
 fn a_yes_at_the_prompt_starts_the_run() {
     // list 19
     let sandbox = scene();

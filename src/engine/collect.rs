@@ -49,7 +49,12 @@ fn with_warning(context: &Context, event: Event) -> Event {
 
 /// What a failed, timed-out or stopped agent committed is pinned and told; its worktree stays as it is.
 fn keep(context: &Context, task: &Task) -> Result<Event> {
-    let tip = git::branch_tip(&context.repo, &task.spec.branch_ref())?;
+    let branch = task.spec.branch_ref();
+    if let Some(worktree) = git::worktree_at(&context.repo, task.spec.worktree.as_path())? {
+        // A git that was killed leaves them, and the next attempt would stumble over them.
+        git::clear_locks_of_the_dead(&context.repo, &worktree, &branch);
+    }
+    let tip = git::branch_tip(&context.repo, &branch)?;
     if let Some(tip) = &tip {
         pin(context, task, "tip", tip)?;
     }

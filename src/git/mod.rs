@@ -77,7 +77,7 @@ pub use revert::{Named, Reversal, Reverted, commits_that_change, has_merges, las
 pub use scratch::{Scratch, discard_scratch, is_scratch};
 pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree, take_from};
 pub use snapshot::snapshot;
-pub use stale_locks::{clear_own_locks, clear_stale_locks};
+pub use stale_locks::{clear_locks_of_the_dead, clear_own_locks, clear_stale_locks};
 pub use status::{
     changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
 };

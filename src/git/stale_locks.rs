@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::worktree::worktrees;
-use super::{Head, Repository};
+use super::{Head, Repository, Worktree};
 use crate::run::Text;
 use crate::sys;
 
@@ -29,22 +29,48 @@ pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: 
         }
     }
     locks.retain(|lock| lock.symlink_metadata().is_ok());
-    if locks.is_empty() || !all_quiet(repo, &all, &locks) {
+    if locks.is_empty() || !all_quiet(std::slice::from_ref(&repo.common_dir), &all, &locks) {
         return Vec::new();
     }
-    locks.retain(|lock| fs::remove_file(lock).is_ok());
-    locks
+    remove(locks)
+}
+
+/// Removes the locks that the git of an agent left in the `worktree` of its own, on its `branch` and on what
+/// all worktrees share. All its processes are dead; the locks of a git that somebody else runs stay, and so
+/// do those that are older than the worktree.
+pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &Text) {
+    let there: &[Worktree] = std::slice::from_ref(worktree);
+    let own: Vec<PathBuf> = locks_in(&worktree.admin_dir).collect();
+    if !own.is_empty() && all_quiet(&[], there, &own) {
+        remove(own);
+    }
+    let changed = |path: &Path| path.symlink_metadata().and_then(|meta| meta.modified());
+    let Ok(born) = changed(&worktree.admin_dir.join("gitdir")) else { return };
+    let mut shared = vec![lock_of(&repo.common_dir, branch)];
+    shared.extend(["packed-refs.lock", "config.lock"].map(|name| repo.common_dir.join(name)));
+    shared.retain(|lock| changed(lock).is_ok_and(|at| at >= born));
+    if !shared.is_empty() {
+        let all = worktrees(repo).unwrap_or_default();
+        if all_quiet(std::slice::from_ref(&repo.common_dir), &all, &shared) {
+            remove(shared);
+        }
+    }
 }
 
 /// Removes the locks in the git directory of a worktree that nobody but us has ever been in.
 pub fn clear_own_locks(admin_dir: &Path) {
-    for entry in fs::read_dir(admin_dir).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "lock") {
-            // What can't be removed is named by the git that stumbles over it.
-            let _ = fs::remove_file(path);
-        }
-    }
+    remove(locks_in(admin_dir).collect());
+}
+
+/// Removes what it can, and returns that. What can't be removed is named by the git that stumbles over it.
+fn remove(mut locks: Vec<PathBuf>) -> Vec<PathBuf> {
+    locks.retain(|lock| fs::remove_file(lock).is_ok());
+    locks
+}
+
+fn locks_in(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let paths = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
 }
 
 fn lock_of(common_dir: &Path, name: &Text) -> PathBuf {
@@ -66,10 +92,10 @@ fn locks_below(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether no git works in this repository, and the locks are not fresh either.
-fn all_quiet(repo: &Repository, all: &[super::Worktree], locks: &[PathBuf]) -> bool {
-    let mut places = vec![repo.common_dir.clone()];
-    places.extend(all.iter().filter_map(|worktree| worktree.path.clone()));
+/// Whether no git works in these places, and the locks are not fresh either.
+fn all_quiet(dirs: &[PathBuf], worktrees: &[Worktree], locks: &[PathBuf]) -> bool {
+    let mut places = dirs.to_vec();
+    places.extend(worktrees.iter().filter_map(|worktree| worktree.path.clone()));
     let end = Instant::now() + PATIENCE;
     loop {
         let fresh = |lock: &PathBuf| {
