@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, exit};
-use crate::plan::file::{self, Command, Format, Plan, PlannedTask, Problem, Prompt};
-use crate::plan::{Own, Request};
+use crate::plan::file::{self, Agent, Command, Format, Plan, PlannedTask, Problem, Prompt};
+use crate::plan::{Own, Request, Wanted};
 use crate::run::{AgentCall, Text};
 
 /// Reads the plan at `path`, `-` being standard input, with the prompts that it has in files.
@@ -69,11 +69,15 @@ fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Optio
     let env = own.chain(labels.map(|labels| ("GIT_PARALLEL_LABELS".to_owned(), labels)));
     let own = Own {
         depends_on: task.depends_on.clone(),
-        agent: task.command.as_ref().map(call),
+        agent: task.agent.as_ref().map(|agent| match agent {
+            Agent::Name(name) => Wanted::Name(name.clone()),
+            Agent::Command(command) => Wanted::Call(call(command)),
+        }),
         base: task.base.clone(),
         timeout_ms: task.timeout.map(super::run::milliseconds),
         retries: task.retries,
         env: env.collect(),
+        ..Own::default()
     };
     Some(Request { name: task.name.clone(), prompt, own })
 }

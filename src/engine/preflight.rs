@@ -14,10 +14,10 @@ use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
 use crate::run::{
-    Gates, Leftovers, Oid, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskSpec, Text, Verify,
+    AgentCall, Gates, Hooks, Leftovers, Oid, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskSpec, Text,
+    Verify,
 };
 use crate::store::Layout;
-use agents::Agent;
 
 pub use agents::registry;
 
@@ -112,10 +112,11 @@ pub struct Draft {
     /// Where the worktrees go.
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
-    agent: Agent,
+    agent: AgentCall,
     on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
+    hooks: Hooks,
 }
 
 impl Draft {
@@ -144,7 +145,7 @@ impl Draft {
             base: self.base,
             root: self.root.into(),
             agent: self.agent.argv,
-            agent_name: self.agent.name,
+            agent_name: Some(self.agent.name).filter(|name| !name.is_empty()),
             agent_shell: self.agent.shell,
             jobs: self.ask.jobs,
             strategy: self.ask.strategy,
@@ -160,6 +161,7 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            hooks: self.hooks,
             tasks: self.tasks,
         }
     }
@@ -179,10 +181,10 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     if let Some((name, _)) = &target {
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
-    let tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    let mut tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
-    let agent = agents::check(repo, config, &ask, base.as_ref(), &mut problems);
+    let agent = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
@@ -200,6 +202,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             on_conflict,
             gates,
             regenerate,
+            hooks: Hooks::default(),
         }),
         _ => Err(problems),
     }

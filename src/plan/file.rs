@@ -9,7 +9,7 @@
 //! | `defaults` | at the top | what tasks have that say nothing else |
 //! | `task`, `tasks` | at the top | the tasks, in their order |
 //! | `name`, `prompt` or `prompt_file`, `depends_on` | a task | its own |
-//! | `command`, `base`, `timeout`, `retries`, `env`, `labels` | a task, `defaults` | `env` is merged |
+//! | `agent` or `command`, `base`, `timeout`, `retries`, `env`, `labels` | a task, `defaults` | `env` is merged |
 
 mod check;
 mod fields;
@@ -115,7 +115,7 @@ pub struct PlannedTask {
     /// What its agent is to do.
     pub prompt: Option<Prompt>,
     /// Its agent; without one, the command line's.
-    pub command: Option<Command>,
+    pub agent: Option<Agent>,
     /// Names of tasks of this plan that must land first, each once.
     pub depends_on: Vec<TaskName>,
     /// Commit that its branch starts from.
@@ -140,6 +140,15 @@ pub enum Prompt {
 }
 
 /// A task's agent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Agent {
+    /// One that is known by this name.
+    Name(String),
+    /// A command.
+    Command(Command),
+}
+
+/// A command that was given as text, or as arguments.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// For `sh -c`.

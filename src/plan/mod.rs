@@ -6,7 +6,7 @@ pub mod file;
 mod name;
 mod template;
 
-pub use name::{Own, Request, parse_requests};
+pub use name::{Own, Request, Wanted, parse_requests};
 pub use template::{expand, mentions};
 
 use std::time::Duration;

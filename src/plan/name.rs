@@ -21,7 +21,17 @@ pub struct Own {
     /// Tasks that must have landed before it starts.
     pub depends_on: Vec<TaskName>,
     /// Its agent.
-    pub agent: Option<AgentCall>,
+    pub agent: Option<Wanted>,
+    /// Names of agents that take its place, one after the other, if it can't be started.
+    pub fallback: Vec<String>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// See [`TaskSpec::stage`](crate::run::TaskSpec::stage).
+    pub stage: Option<u32>,
+    /// Pathspecs of what it is expected to change.
+    pub touches: Vec<Text>,
+    /// What is run in its worktree before its agent, for `sh -c`.
+    pub setup: Option<Text>,
     /// The commit that its branch starts from, as it was written.
     pub base: Option<String>,
     /// How long its agent may run, in milliseconds.
@@ -30,6 +40,15 @@ pub struct Own {
     pub retries: Option<u32>,
     /// Environment variables for its agent.
     pub env: Vec<(String, Text)>,
+}
+
+/// The agent of one task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// The agent of this name.
+    Name(String),
+    /// This command.
+    Call(AgentCall),
 }
 
 /// Longest task name in bytes: it becomes a file name and part of a ref.

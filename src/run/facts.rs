@@ -28,6 +28,40 @@ pub struct Exit {
     /// Why the agent could not be started at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
+    /// What the agent said it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// Tokens and money, as an agent told of them in its output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens that the model was given, those from a cache among them.
+    #[serde(default)]
+    pub input_tokens: u64,
+    /// Tokens that the model made.
+    #[serde(default)]
+    pub output_tokens: u64,
+    /// What it cost, in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<u64>,
+}
+
+impl std::ops::Add for Usage {
+    type Output = Usage;
+
+    /// The sum. A cost that is not told counts as nothing, unless neither is.
+    fn add(self, other: Usage) -> Usage {
+        let cost = match (self.cost, other.cost) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+        };
+        Usage {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            cost,
+        }
+    }
 }
 
 impl Exit {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Leftovers, Oid, RunId, RunSpec, Strategy, TaskSpec};
+use super::{Hooks, Leftovers, Oid, RunId, RunSpec, Strategy, TaskSpec};
 
 /// The object id that is all zeros.
 pub fn null_oid() -> Oid {
@@ -20,6 +20,11 @@ pub fn spec(names: &[&str]) -> RunSpec {
         reuse_worktree: false,
         depends_on: Vec::new(),
         agent: None,
+        fallback: Vec::new(),
+        group: None,
+        stage: None,
+        touches: Vec::new(),
+        setup: None,
         base: None,
         timeout_ms: None,
         retries: None,
@@ -51,6 +56,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         keep_going: false,
         gates: Default::default(),
         regenerate: Vec::new(),
+        hooks: Hooks::default(),
         tasks: names.iter().map(task).collect(),
     }
 }

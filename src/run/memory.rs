@@ -28,6 +28,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.pid = None;
             task.ready = clock;
             task.reason = (exit.state() == TaskState::Failed).then(|| exit.words());
+            task.usage = [task.usage, exit.usage].into_iter().flatten().reduce(|a, b| a + b);
             task.exit = Some(exit.clone());
         }
         Event::Collected { work, note, .. } => {

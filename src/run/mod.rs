@@ -23,14 +23,14 @@ mod undo;
 
 pub use decide::{Action, decide};
 pub use event::{Event, Record, Step};
-pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Verdict, Work};
+pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Usage, Verdict, Work};
 pub use foreseen::{Foreseen, Told, is_open};
 pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use spec::{
-    AgentCall, Gates, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec, Verify,
-    full_branch_name,
+    AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
+    Verify, full_branch_name,
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
-    Text, Verdict, Work,
+    Text, Usage, Verdict, Work,
 };
 
 /// What is known of one task: the fold of its events.
@@ -45,6 +45,8 @@ pub struct Task {
     pub finished_at: Option<Timestamp>,
     /// How the agent ended.
     pub exit: Option<Exit>,
+    /// What its agents said they used, all attempts together.
+    pub usage: Option<Usage>,
     /// What it made, as of the last look.
     pub work: Option<Work>,
     /// The work was looked at since the agent ended.
@@ -113,6 +115,7 @@ impl Task {
             started_at: None,
             finished_at: None,
             exit: None,
+            usage: None,
             work: None,
             collected: false,
             ready: 0,

@@ -90,10 +90,10 @@ pub struct Verify {
     pub timeout_ms: Option<u64>,
 }
 
-/// An agent that was asked for by name, and how it is called.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// An agent, and how it is called.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct AgentCall {
-    /// Its name.
+    /// Its name; empty if it was given as a command.
     pub name: String,
     /// The argument vector, with its placeholders.
     pub argv: Vec<Text>,
@@ -115,6 +115,32 @@ pub enum Resolver {
     Command(Text),
     /// An agent that is given a prompt.
     Agent(AgentCall),
+}
+
+/// Commands of the user's that run at certain points of a run, each for `sh -c`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Hooks {
+    /// In each new worktree, before its agent; if it fails, so does the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Text>,
+    /// In the main worktree, before the first task of a group starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_group: Option<Text>,
+    /// In the main worktree, after a task has landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_land: Option<Text>,
+    /// In the main worktree, after the run's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_finish: Option<Text>,
+    /// How a person is told that the run has ended or needs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Text>,
+}
+
+impl Hooks {
+    fn is_empty(&self) -> bool {
+        *self == Hooks::default()
+    }
 }
 
 /// What holds a finished task for a person: it lands if somebody names it.
@@ -200,6 +226,9 @@ pub struct RunSpec {
     /// Files that are made anew instead of merged.
     #[serde(default)]
     pub regenerate: Vec<Regenerate>,
+    /// The user's commands at certain points.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }
@@ -247,6 +276,21 @@ pub struct TaskSpec {
     /// Its agent, where that is not the run's; without a name where it was given as a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentCall>,
+    /// Agents that take its place, one after the other, if it can't be started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<AgentCall>,
+    /// The group that it belongs to, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Its stage: it waits until every task of a lower one has landed. Without one it waits for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<u32>,
+    /// Pathspecs of what it is expected to change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub touches: Vec<Text>,
+    /// Takes the place of [`Hooks::setup`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Text>,
     /// The commit that its branch starts from, where that is not the run's base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Oid>,

@@ -3,28 +3,8 @@
 use super::{Ask, Problem};
 use crate::agents::{self, Registry};
 use crate::git::{self, Config, Repository};
-use crate::plan::{self, Request};
-use crate::run::{AgentCall, Oid, Resolver, Text};
-
-/// The agent of a run.
-#[derive(Clone, Default, Debug)]
-pub(super) struct Agent {
-    /// The name that it was asked for by.
-    pub(super) name: Option<String>,
-    /// See [`AgentCall::argv`].
-    pub(super) argv: Vec<Text>,
-    /// See [`AgentCall::shell`].
-    pub(super) shell: bool,
-}
-
-impl Agent {
-    /// Whether an argument of it mentions this placeholder.
-    fn mentions(&self, name: &'static str) -> bool {
-        let literal = |place| self.shell && place == AgentCall::SCRIPT;
-        let arguments = self.argv.iter().enumerate().filter(|(place, _)| !literal(*place));
-        arguments.into_iter().any(|(_, argument)| plan::mentions(argument, name))
-    }
-}
+use crate::plan::{self, Request, Wanted};
+use crate::run::{AgentCall, Oid, Resolver, TaskSpec, Text};
 
 /// Every agent that can be asked for by name: the known ones, and those of `parallel.agent.<name>.cmd`.
 /// An empty command is none.
@@ -36,45 +16,110 @@ pub fn registry(config: &Config) -> Registry {
     Registry::new(configured.collect())
 }
 
-/// The agent's command must be there, and what it asks for must be known.
+/// What looks agents up and remembers what is wrong with them.
+struct Desk<'a> {
+    repo: &'a Repository,
+    registry: Registry,
+    base: Option<&'a Oid>,
+    ask: &'a Ask,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// An agent, and whether it can't do without a prompt.
+#[derive(Clone)]
+struct Found {
+    call: AgentCall,
+    wants_prompt: bool,
+}
+
+/// The agents' commands must be there, and what they ask for must be known. Gives each task its own; what is
+/// returned is that of all others.
 pub(super) fn check(
     repo: &Repository,
     config: &Config,
     ask: &Ask,
     base: Option<&Oid>,
+    tasks: &mut [TaskSpec],
     problems: &mut Vec<Problem>,
-) -> Agent {
-    let (agent, wants_prompt) = match &ask.agent_name {
-        Some(name) => match named(&registry(config), name) {
-            Ok(found) => {
-                let AgentCall { name, argv, shell } = found.call(&ask.agent);
-                (Agent { name: Some(name), argv, shell }, found.wants_prompt())
-            }
-            Err(problem) => {
-                problems.push(problem);
-                return Agent::default();
-            }
-        },
-        None => {
-            let agent = Agent { name: None, argv: ask.agent.clone(), shell: false };
-            problems.extend(agent.argv.first().and_then(|program| check_program(repo, program, base)));
-            let wants_prompt = agent.mentions("prompt") || agent.mentions("prompt_file");
-            (agent, wants_prompt)
-        }
-    };
+) -> AgentCall {
+    let mut desk = Desk { repo, registry: registry(config), base, ask, problems };
+    let of_the_run = desk.of_the_run();
     for request in ask.tasks.iter().flatten() {
-        match &request.own.agent {
-            None => check_prompt(ask, request, &agent, wants_prompt, problems),
-            Some(own) => {
-                let own = Agent { name: None, argv: own.argv.clone(), shell: own.shell };
-                let program = own.argv.first().filter(|_| !own.shell);
-                problems.extend(program.and_then(|program| check_program(repo, program, base)));
-                let wanted = own.mentions("prompt") || own.mentions("prompt_file");
-                check_prompt(ask, request, &own, wanted, problems);
+        let own = request.own.agent.as_ref().map(|wanted| desk.wanted(wanted));
+        let Some(found) = own.clone().unwrap_or(of_the_run.clone()) else { continue };
+        desk.check_prompt(request, &found);
+        if let (Some(_), Some(task)) = (own, tasks.iter_mut().find(|task| task.name == request.name)) {
+            task.agent = Some(found.call);
+        }
+    }
+    of_the_run.map_or_else(AgentCall::default, |found| found.call)
+}
+
+impl Desk<'_> {
+    fn of_the_run(&mut self) -> Option<Found> {
+        match &self.ask.agent_name {
+            Some(name) => self.named(name, &self.ask.agent),
+            None => Some(self.command(&AgentCall { argv: self.ask.agent.clone(), ..AgentCall::default() })),
+        }
+    }
+
+    fn wanted(&mut self, wanted: &Wanted) -> Option<Found> {
+        match wanted {
+            Wanted::Name(name) => self.named(name, &[]),
+            Wanted::Call(call) => Some(self.command(call)),
+        }
+    }
+
+    fn named(&mut self, name: &str, more: &[Text]) -> Option<Found> {
+        match named(&self.registry, name) {
+            Ok(found) => Some(Found { call: found.call(more), wants_prompt: found.wants_prompt() }),
+            Err(problem) => {
+                self.problems.push(problem);
+                None
             }
         }
     }
-    agent
+
+    fn command(&mut self, call: &AgentCall) -> Found {
+        let program = call.argv.first().filter(|_| !call.shell);
+        self.problems.extend(program.and_then(|program| check_program(self.repo, program, self.base)));
+        let wants_prompt = mentions(call, "prompt") || mentions(call, "prompt_file");
+        Found { call: call.clone(), wants_prompt }
+    }
+
+    /// A prompt must be there where the agent wants one, and fit into an argument where it is one.
+    fn check_prompt(&mut self, request: &Request, found: &Found) {
+        let as_argument = mentions(&found.call, "prompt");
+        let name = &request.name;
+        match request.prompt.as_ref().or(self.ask.prompt.as_ref()) {
+            None if found.wants_prompt => {
+                let who = match found.call.name.as_str() {
+                    "" => "the agent's command asks for one".to_owned(),
+                    agent => format!("agent '{agent}' needs one"),
+                };
+                let hint = "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE";
+                self.problems.push(Problem::new(format!("task '{name}' has no prompt, but {who}"), hint));
+            }
+            Some(prompt) if as_argument && prompt.len() >= LONGEST_ARGUMENT => {
+                let what = format!("the prompt of task '{name}' is too long for an argument");
+                let hint =
+                    "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
+                self.problems.push(Problem::new(what, hint));
+            }
+            Some(prompt) if as_argument && prompt.contains('\0') => {
+                let what = format!("the prompt of task '{name}' holds a zero byte, which no argument can");
+                self.problems.push(Problem::plain(what));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether an argument mentions this placeholder.
+fn mentions(call: &AgentCall, name: &'static str) -> bool {
+    let literal = |place| call.shell && place == AgentCall::SCRIPT;
+    let mut arguments = call.argv.iter().enumerate().filter(|(place, _)| !literal(*place));
+    arguments.any(|(_, argument)| plan::mentions(argument, name))
 }
 
 /// A value that is exactly an agent's name means the agent; anything else is a command.
@@ -127,33 +172,6 @@ fn not_found(registry: &Registry, agent: &agents::Agent) -> Problem {
 /// The most bytes of one argument, with the zero at its end: MAX_ARG_STRLEN of execve(2), for the smallest
 /// pages there are.
 const LONGEST_ARGUMENT: usize = 128 << 10;
-
-/// A prompt must be there where the agent wants one, and fit into an argument where it is one.
-fn check_prompt(ask: &Ask, request: &Request, agent: &Agent, wanted: bool, problems: &mut Vec<Problem>) {
-    let as_argument = agent.mentions("prompt");
-    let name = &request.name;
-    match request.prompt.as_ref().or(ask.prompt.as_ref()) {
-        None if wanted => {
-            let who = match &agent.name {
-                Some(agent) => format!("agent '{agent}' needs one"),
-                None => "the agent's command asks for one".to_owned(),
-            };
-            let hint = "give it one (TASK=PROMPT), or one to all: -p TEXT or -P FILE";
-            problems.push(Problem::new(format!("task '{name}' has no prompt, but {who}"), hint));
-        }
-        Some(prompt) if as_argument && prompt.len() >= LONGEST_ARGUMENT => {
-            let what = format!("the prompt of task '{name}' is too long for an argument");
-            let hint =
-                "have the agent read it: write 'Follow {prompt_file}' in place of {prompt}, after '--'";
-            problems.push(Problem::new(what, hint));
-        }
-        Some(prompt) if as_argument && prompt.contains('\0') => {
-            let what = format!("the prompt of task '{name}' holds a zero byte, which no argument can");
-            problems.push(Problem::plain(what));
-        }
-        _ => {}
-    }
-}
 
 fn check_program(repo: &Repository, program: &Text, base: Option<&Oid>) -> Option<Problem> {
     let dynamic = ["task", "branch", "worktree", "slot"].iter().any(|name| plan::mentions(program, name));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fields::{Fields, Shape, nearest};
 use super::graph::{self, Link};
 use super::node::{Entry, Kind, Node, quoted};
-use super::{Command, Plan, PlannedTask, Problem, Prompt, variables};
+use super::{Agent, Command, Plan, PlannedTask, Problem, Prompt, variables};
 use crate::plan::name::{self, Request};
 use crate::plan::parse_duration;
 use crate::run::{Strategy, TaskName};
@@ -17,7 +17,7 @@ static PLAN: Shape = Shape {
     elsewhere: &[
         (&["name", "prompt", "prompt_file", "depends_on"], "it belongs to a task"),
         (
-            &["command", "base", "timeout", "retries", "env", "labels"],
+            &["agent", "command", "base", "timeout", "retries", "env", "labels"],
             "it belongs to a task, or to 'defaults'",
         ),
     ],
@@ -25,7 +25,7 @@ static PLAN: Shape = Shape {
 
 static DEFAULTS: Shape = Shape {
     name: "'defaults'",
-    keys: &["command", "base", "timeout", "retries", "env", "labels"],
+    keys: &["agent", "command", "base", "timeout", "retries", "env", "labels"],
     elsewhere: &[
         (&["target", "jobs", "strategy", "verify", "atomic"], OF_THE_RUN),
         (&["name", "prompt", "prompt_file", "depends_on"], "each task has its own"),
@@ -38,6 +38,7 @@ static TASK: Shape = Shape {
         "name",
         "prompt",
         "prompt_file",
+        "agent",
         "command",
         "depends_on",
         "base",
@@ -57,7 +58,7 @@ const HOW_TO_WRITE_TASKS: &str =
 /// What both a task and `defaults` can have.
 #[derive(Clone, Default)]
 struct Settings {
-    command: Option<Command>,
+    agent: Option<Agent>,
     base: Option<String>,
     timeout: Option<Duration>,
     retries: Option<u32>,
@@ -178,7 +179,7 @@ fn task(
         line,
         name,
         prompt,
-        command: own.command.or_else(|| defaults.command.clone()),
+        agent: own.agent.or_else(|| defaults.agent.clone()),
         depends_on: needs.iter().map(|(name, _)| TaskName(name.clone())).collect(),
         base: own.base.or_else(|| defaults.base.clone()),
         timeout: own.timeout.or(defaults.timeout),
@@ -235,13 +236,24 @@ fn dependencies(fields: &mut Fields) -> Vec<(String, usize)> {
 
 fn settings(fields: &mut Fields) -> Settings {
     Settings {
-        command: command(fields),
+        agent: agent(fields),
         base: fields.word("base"),
         timeout: timeout(fields),
         retries: fields.number("retries", 0, 100),
         env: env(fields),
         labels: labels(fields),
     }
+}
+
+fn agent(fields: &mut Fields) -> Option<Agent> {
+    let line = |key| fields.peek(key).map(|entry| entry.line);
+    if let (Some(name), Some(command)) = (line("agent"), line("command")) {
+        let what = "'agent' names one that is known, 'command' says how to call one; keep one of them";
+        fields.wrong(name.max(command), "command", what);
+    }
+    let name = fields.word("agent").map(Agent::Name);
+    let command = command(fields).map(Agent::Command);
+    name.or(command)
 }
 
 fn command(fields: &mut Fields) -> Option<Command> {

@@ -19,7 +19,7 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("requires", "depends_on"),
     ("id", "name"),
     ("title", "name"),
-    ("agent", "command"),
+    ("worker", "agent"),
     ("run", "command"),
     ("script", "command"),
     ("instructions", "prompt"),

@@ -99,7 +99,7 @@ fn the_example_is_a_plan() {
         })
         .collect();
     insta::assert_snapshot!(needs.join("\n"));
-    assert!(plan.tasks.iter().all(|task| matches!(&task.command, Some(Command::Arguments(_)))));
+    assert!(plan.tasks.iter().all(|task| matches!(&task.agent, Some(Agent::Command(Command::Arguments(_))))));
 }
 
 #[test]
@@ -305,7 +305,7 @@ tasks:
 ";
     let plan = read(text, Format::Yaml).unwrap();
     assert_eq!(plan.tasks[0].env, plan.tasks[1].env);
-    assert_eq!(plan.tasks[0].command, plan.tasks[1].command);
+    assert_eq!(plan.tasks[0].agent, plan.tasks[1].agent);
     insta::assert_snapshot!(yaml("tasks: &t\n  - name: a\n    labels: *t\n"));
     insta::assert_snapshot!(yaml("defaults: &d\n  base: x\ntasks:\n  - name: a\n    <<: *d\n"));
     insta::assert_snapshot!(yaml("tasks:\n  - name: *nowhere\n"));
