@@ -66,6 +66,9 @@ pub enum Command {
     Demo(DemoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    /// Print the JSON Schema of plan files, for editors
+    #[command(hide = true)]
+    Schema,
     #[command(hide = true)]
     Complete(CompleteArgs),
     /// The process beside each agent; not for people

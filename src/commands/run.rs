@@ -91,13 +91,19 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     };
     let configured = Configured::read(config).map_err(bad_config)?;
     let (planned, tasks) = match &args.file {
-        Some(path) => plan_file::read(path).map(|(planned, tasks)| (planned, Ok(tasks)))?,
+        Some(path) => {
+            let agent = args.agent_name.is_some() || !args.agent.is_empty();
+            let said = plan_file::Said { prompt: prompt.as_deref(), agent };
+            plan_file::read(path, said).map(|(planned, tasks)| (planned, Ok(tasks)))?
+        }
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
-    if args.no_land && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty()) {
+    if args.no_land
+        && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty() || task.own.stage > Some(0))
+    {
         return Err(Failure::new(
             exit::USAGE,
-            "with --no-land, tasks that depend on others would never start",
+            "with --no-land, tasks that wait for others would never start",
         )
         .safe("Nothing was created or changed.")
         .into());
