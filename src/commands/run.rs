@@ -98,9 +98,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         }
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
-    if args.no_land
-        && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty() || task.own.stage > Some(0))
-    {
+    if args.no_land && tasks.iter().flatten().any(|task| task.own.waits()) {
         return Err(Failure::new(
             exit::USAGE,
             "with --no-land, tasks that wait for others would never start",
