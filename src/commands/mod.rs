@@ -19,6 +19,7 @@ mod resume;
 mod retry;
 mod run;
 mod status;
+mod touches;
 mod undo;
 mod wait;
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
 use super::plan_file;
-use super::{narrate, print, settings_of};
+use super::{narrate, print, settings_of, touches};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
@@ -32,18 +32,23 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         .map_err(|problems| preflight::refuse(&problems))?;
     let worktrees = draft.worktrees.clone();
     let now = Timestamp::now();
-    let plan = |look: &Look, draft: Draft| {
+    let plan = |look: &Look, draft: Draft| -> Result<String> {
         let spec = draft.into_spec(RunId(String::new()), now);
         let base_name = args.base.as_deref().map_or(spec.target.clone(), Into::into);
-        let view =
-            PlanView { spec: &spec, worktree_dir: worktrees.clone().into(), base_name, changed_files: 0 };
-        crate::ui::plan(&view, look)
+        let view = PlanView {
+            spec: &spec,
+            worktree_dir: worktrees.clone().into(),
+            base_name,
+            changed_files: 0,
+            collisions: &touches::expected_in(&place.repo, &spec)?,
+        };
+        Ok(crate::ui::plan(&view, look))
     };
     if args.dry_run {
-        print(&plan(&settings.stdout, draft))?;
+        print(&plan(&settings.stdout, draft)?)?;
         return Ok(exit::OK);
     }
-    if confirm && !agreed(&plan(&settings.stderr, draft.clone()))? {
+    if confirm && !agreed(&plan(&settings.stderr, draft.clone())?)? {
         return Ok(exit::OK);
     }
     let tasks = draft.tasks().len();

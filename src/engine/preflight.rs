@@ -182,6 +182,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
     let mut tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    policy::check_touches(repo, base.as_ref(), &tasks, &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let agent = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);

@@ -30,6 +30,24 @@ pub fn changed_matching(repo: &Repository, from: &Oid, to: &Oid, pathspecs: &[Te
     diff(repo, from, to, "--name-only").args(pathspecs.iter().map(Text::as_os_str)).entries()
 }
 
+/// The files of a commit that the pathspecs match, by git's own rules; none without pathspecs.
+///
+/// # Errors
+/// git's words, if one of them is no pathspec.
+pub fn tracked_matching(repo: &Repository, commit: &Oid, pathspecs: &[Text]) -> Result<Vec<Text>> {
+    if pathspecs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gix = repo.gix();
+    // git knows the empty tree, whether or not it was ever written.
+    let empty = gix::ObjectId::empty_tree(gix.object_hash()).to_string();
+    let git = repo.git().env("GIT_ATTR_SOURCE", commit.as_str());
+    let git = MEANING.iter().fold(git, |git, name| git.env(name, "0"));
+    git.args(["diff-tree", "-r", "-z", "--no-renames", "--name-only", &empty, commit.as_str(), "--"])
+        .args(pathspecs.iter().map(Text::as_os_str))
+        .entries()
+}
+
 /// Checks that git takes these for pathspecs; `commit` may be any.
 ///
 /// # Errors
@@ -102,6 +120,17 @@ mod tests {
             );
         }
         assert!(changed_matching(&repo, &from, &to, &[]).unwrap().is_empty());
+        // Of a whole tree rather than of a change.
+        let cases: [(&[&str], &[&str]); 4] = [
+            (&["ci", ":!ci/deep"], &["ci/a"]),
+            (&["*.key"], &[]),
+            (&["old.key", ":(icase)a.pem"], &["A.PEM"]),
+            (&[], &[]),
+        ];
+        for (specs, expected) in cases {
+            assert_eq!(tracked_matching(&repo, &to, &texts(specs)).unwrap(), texts(expected), "{specs:?}");
+        }
+        assert!(tracked_matching(&repo, &to, &texts(&[":(bogus)x"])).is_err());
         for bad in ["", ":(bogus)x", "../x"] {
             assert!(check_pathspecs(&repo, &from, &texts(&[bad])).is_err(), "{bad}");
         }

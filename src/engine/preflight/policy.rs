@@ -3,7 +3,7 @@
 use super::Problem;
 use crate::git::{self, Config, Repository};
 use crate::plan;
-use crate::run::{Gates, Oid, Regenerate, Text};
+use crate::run::{Gates, Oid, Regenerate, TaskSpec, Text};
 
 /// What holds a finished task for a person.
 pub(super) fn gates(
@@ -68,6 +68,25 @@ fn max_file_size(config: &Config, problems: &mut Vec<Problem>) -> Option<u64> {
         Err(e) => {
             problems.push(Problem::new(format!("{e:#}"), where_set()));
             None
+        }
+    }
+}
+
+/// The pathspecs that tasks are expected to touch are looked up in the base.
+pub(super) fn check_touches(
+    repo: &Repository,
+    base: Option<&Oid>,
+    tasks: &[TaskSpec],
+    problems: &mut Vec<Problem>,
+) {
+    let Some(base) = base else { return };
+    for task in tasks.iter().filter(|task| !task.touches.is_empty()) {
+        if let Err(e) = git::check_pathspecs(repo, base, &task.touches) {
+            let what = format!("task '{}': touches: {e:#}", task.name);
+            problems.push(Problem::new(
+                what,
+                "a pathspec is a path from the top of the tree, or as gitglossary(7) has it",
+            ));
         }
     }
 }
