@@ -279,7 +279,9 @@ fn bad_plans_are_refused_with_a_line_for_each_mistake() {
             assert!((1..=lines).contains(&number) && what.len() > 10, "{line}");
         }
         assert!(told.len() >= least, "{name}: {}", output.stderr);
-        output.clone().tells(&[&format!("the plan has {} mistakes", told.len()), "Nothing was created or changed"]);
+        output
+            .clone()
+            .tells(&[&format!("the plan has {} mistakes", told.len()), "Nothing was created or changed"]);
     }
     assert_eq!(sandbox.refs(), refs);
     assert!(!sandbox.worktrees().exists() && !sandbox.repo.join(".git/parallel").exists());

@@ -29,7 +29,7 @@ fn touches(
         let files = match known.get(&all) {
             Some(files) => files.clone(),
             None => {
-                let files = git::tracked_matching(repo, &spec.base, &all)?;
+                let files = git::tree_matching(repo, &spec.base, &all)?;
                 known.insert(all, files.clone());
                 files
             }
