@@ -283,7 +283,7 @@ pub struct CompleteArgs {
 /// Write the man pages into a directory.
 ///
 /// The directory is made if need be. For a command in PREFIX/bin, man finds the pages in
-/// PREFIX/share/man/man1.
+/// PREFIX/share/man/man1; what is not of section 1 goes to man5 beside a directory of that name.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The directory

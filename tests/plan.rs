@@ -293,7 +293,7 @@ fn bad_plans_are_refused_with_a_line_for_each_mistake() {
 fn a_prompt_reaches_its_agent_byte_for_byte() {
     let sandbox = Sandbox::new();
     let agent = sandbox.agent(r#"cat "$1" > $IO/prompt-$task; echo x > $task; commit"#);
-    let prompt = "say \"$(rm -rf /)\" 'and' `id` \\ ${HOME} {task}\t\u{1b}[2J\u{7f}\u{1}\r\n\u{1f600} 100%\n";
+    let prompt = "say \"$(rm -rf /)\" 'and' `id` \\ ${HOME} ${task} {x} {{.ID}}\t\u{1b}[2J\u{7f}\u{1}\r\n\u{1f600} 100%\n";
     let long = prompt.repeat((1 << 20) / prompt.len() + 1);
     assert!(long.len() >= 1 << 20);
     std::fs::write(sandbox.root.join("long.md"), &long).unwrap();
@@ -304,7 +304,11 @@ fn a_prompt_reaches_its_agent_byte_for_byte() {
     ]});
     let path = plan(&sandbox, "plan.json", &json.to_string());
     run(&sandbox, &[], &path).expect(0);
-    assert!(sandbox.read_io("prompt-inline") == long && sandbox.read_io("prompt-file") == long);
+    for name in ["prompt-inline", "prompt-file"] {
+        let got = sandbox.read_io(name);
+        let at = got.bytes().zip(long.bytes()).position(|(a, b)| a != b);
+        assert!(got == long, "{name}: {} of {} bytes, other at {at:?}", got.len(), long.len());
+    }
 
     let json = serde_json::json!({"tasks": [{"name": "stdin", "prompt": long, "command": command}]});
     let input = sandbox.root.join("stdin.json");

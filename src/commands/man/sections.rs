@@ -53,35 +53,15 @@ pub const VERIFICATION: Section = Section {
     ],
 };
 
-/// Of `run`: what a plan file may say.
+/// Of `run`: plan files, in short.
 pub const PLAN_FILE: Section = Section {
     title: "PLAN FILES",
-    intro: "With -f, the tasks come from a file in TOML, YAML or JSON (by its extension; standard input is \
-            guessed). All mistakes in it are told at once, each with its line, and nothing is created then. A \
-            task starts as soon as all that it depends on has landed, from the target as it is then; those \
-            that most others wait for go first. If something that it depends on does not land, it is blocked, \
-            and goes on once that has landed after all. Options on the command line go before the plan, \
-            and the plan before the configuration.",
-    entries: &[
-        ("target, jobs, strategy, verify, atomic", "At the top, as the options of run."),
-        (
-            "[defaults]",
-            "What tasks have that say nothing else: command, base, timeout, retries, env, labels.",
-        ),
-        ("[[task]]", "The tasks; in YAML and JSON a list 'tasks'."),
-        ("name", "Its name, by the rules of the command line."),
-        ("prompt, prompt_file", "What its agent is to do; the file is looked for beside the plan."),
-        (
-            "command",
-            "Its agent: a list of words is run as it stands, with the placeholders below; a text is for \
-             'sh -c', and nothing is replaced in it. Without one, AGENT, -a or parallel.agent.",
-        ),
-        ("depends_on", "Names of tasks that must have landed before it starts."),
-        ("base", "Commit that its branch starts from, for a task that depends on none."),
-        ("timeout, retries", "As the options."),
-        ("env", "Environment variables for its agent; those of [defaults] are merged."),
-        ("labels", "Words for whoever reads GIT_PARALLEL_LABELS."),
-    ],
+    intro: "With -f, the tasks come from a file in TOML, YAML, JSON or Markdown, with what each of them needs, and \
+            how they wait for each other: git-parallel-plan(5) tells of it. All mistakes in it are told at once, \
+            each with its line, and nothing is created then. A task starts as soon as all that it waits for has \
+            landed, from the target as it is then. Options on the command line go before the plan, and the plan \
+            before the configuration.",
+    entries: &[],
 };
 
 /// Of `run`: when agents are started.
