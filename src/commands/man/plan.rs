@@ -39,6 +39,7 @@ const TOP: Section = Section {
             "A table: what tasks have that say nothing else. It may have all keys of a task from prompt on.",
         ),
         ("tasks, task", "The tasks, a list of tables, or [[task]]."),
+        ("$schema", "For editors; see SCHEMA."),
         (
             "phase_1, phase_2, ...",
             "Tasks by phase; see PHASES AND GROUPS. Each is a list of tables as in tasks, of names, or of prompts: \
@@ -158,7 +159,7 @@ const OTHERS: Section = Section {
 };
 
 const SCHEMA: &str = "'git parallel schema' prints the JSON Schema of plans, which editors complete and check keys by. In TOML a \
-     first line '#:schema FILE' names it, in YAML '# yaml-language-server: $schema=FILE'.";
+     first line '#:schema FILE' names it, in YAML '# yaml-language-server: $schema=FILE', in JSON the key $schema.";
 
 const EXAMPLE: &str = r#"jobs = 4
 verify = "make test"

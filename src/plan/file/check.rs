@@ -22,6 +22,7 @@ pub(super) fn plan(root: Node, problems: &mut Vec<Problem>) -> Plan {
     };
     let Some(mut top) = Fields::of(root, &PLAN, "", problems) else { return Plan::default() };
     top.check_either();
+    top.text("$schema");
     let mut plan = Plan {
         target: top.word("target"),
         jobs: top.number("jobs"),

@@ -213,6 +213,7 @@ mod tests {
             (Format::Yaml, include_str!("../../../tests/plans/good.yaml")),
             (Format::Json, include_str!("../../../tests/plans/good.json")),
             (Format::Yaml, "phase_1: [a, Write the guide]\nphase2: b\n"),
+            (Format::Json, r#"{"$schema": "plan.schema.json", "tasks": [{"name": "a"}]}"#),
         ] {
             assert!(read(text, format).is_ok());
             assert!(is_allowed(text, format), "{text}");

@@ -102,6 +102,8 @@ const RUN: &[Key] = &[
     key("contract", Value::Tables(&CONTRACT), "The contracts, as [[contract]] in TOML."),
 ];
 
+const EDITOR: &[Key] = &[key("$schema", Value::Text, "The schema of this file, for editors.")];
+
 const CRITERIA: &[Key] =
     &[key("completion_criteria", Value::WordOrWords, "When the work is done; the prompts say so.")];
 
@@ -141,7 +143,7 @@ const ONE_AGENT: (&str, &str, &str) =
 
 pub(super) static PLAN: Shape = Shape {
     name: "a plan",
-    keys: &[TASKS, OF_ALL, RUN, CRITERIA],
+    keys: &[TASKS, OF_ALL, RUN, CRITERIA, EDITOR],
     required: &[],
     either: &[
         ("task", "tasks", "'task' and 'tasks' mean the same; write all tasks under one of them"),
