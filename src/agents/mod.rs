@@ -1,6 +1,7 @@
 //! Agent commands: which are known or configured, are they there, and how each is called.
 
 mod known;
+mod usage;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use crate::plan;
 use crate::run::{AgentCall, Text};
 
 pub use known::{KNOWN, Known};
+pub use usage::{UsagePatterns, usage};
 
 /// Whether a command is on `PATH`, or an executable file where it is a path.
 pub fn find(command: &OsStr) -> bool {

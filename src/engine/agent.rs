@@ -57,6 +57,7 @@ pub(super) async fn supervise(
     } else {
         exit
     };
+    let exit = super::usage::add(&context, &task, exit).await;
     outbox.event(Event::AgentExited { task: task.name().clone(), exit });
 }
 

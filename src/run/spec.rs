@@ -226,6 +226,9 @@ pub struct RunSpec {
     /// Files that are made anew instead of merged.
     #[serde(default)]
     pub regenerate: Vec<Regenerate>,
+    /// Regular expressions that find what an agent says it used, where it says so in words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage_patterns: Vec<Text>,
     /// The user's commands at certain points.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,

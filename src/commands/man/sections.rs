@@ -228,6 +228,14 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         (
+            "parallel.usagePattern",
+            "A regular expression (of Rust's regex crate) with groups named input, output or cost, such as \
+             'Cost: \\$(?<cost>[0-9.]+)': how an agent says in its own words how many tokens it used and what \
+             they cost in US dollars. Of each the last match counts. May be given several times. What Claude \
+             Code, Codex, Gemini and opencode print as JSON is understood without one, and goes first. \
+             Default: none.",
+        ),
+        (
             "parallel.verify",
             "Shell command that what would land must pass; --verify '' leaves it out for once. Default: none.",
         ),
