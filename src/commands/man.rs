@@ -19,7 +19,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use sections::{
     AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
-    FILES, PLAN_FILE, RESOLVER, Section, VERIFICATION,
+    FILES, PLAN_FILE, REPORT_JSON, RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -75,6 +75,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
             &ENVIRONMENT,
         ],
         "agents" => &[&AGENTS_JSON],
+        "report" => &[&REPORT_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };

@@ -14,6 +14,7 @@ mod logs;
 mod man;
 mod place;
 mod plan_file;
+mod report;
 mod resolve;
 mod resume;
 mod retry;
@@ -45,6 +46,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Land(args) => land::land(&args),
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
+        Command::Report(args) => report::report(&args),
         Command::Undo(args) => undo::undo(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Agents(args) => agents::agents(&args),

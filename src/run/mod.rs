@@ -19,6 +19,7 @@ mod queue;
 mod spec;
 mod state;
 mod text;
+mod timeline;
 mod undo;
 
 pub use decide::{Action, decide};
@@ -34,6 +35,7 @@ pub use spec::{
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
+pub use timeline::{Phase, Span, Timeline, Track};
 pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]

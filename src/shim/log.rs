@@ -120,7 +120,7 @@ fn mark(attempt: u32) -> String {
 }
 
 /// The end of the log, `most` bytes of it; nothing if there is none.
-fn end_of_output(dir: &Path, most: u64) -> io::Result<Vec<u8>> {
+pub fn end_of_output(dir: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut end = Vec::new();
     if let Some(mut file) = read_private(&dir.join(NAME))? {
         let length = file.metadata()?.len();

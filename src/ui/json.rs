@@ -43,7 +43,7 @@ pub fn foreseen(run: &Run, at: Timestamp, one: &Foreseen) -> String {
 }
 
 /// How many tasks are in each state. Every state is there, so that a script can rely on it.
-fn counts(run: &Run) -> BTreeMap<&'static str, usize> {
+pub(super) fn counts(run: &Run) -> BTreeMap<&'static str, usize> {
     let counts = run.counts();
     TaskState::ALL.iter().map(|state| (state.name(), counts.get(state).copied().unwrap_or(0))).collect()
 }

@@ -254,13 +254,18 @@ fn remarks_on(task: &Task, look: &Look) -> Vec<String> {
 pub(super) fn totals(run: &Run, since: Timestamp, end: Timestamp) -> String {
     let elapsed = words::between(since, end);
     let mut text = format!("{} in {}", words::tally_of(run), words::duration(elapsed));
-    if let Some(sum) = one_after_the_other(run, since, end) {
-        let factor = sum.as_secs_f64() / elapsed.as_secs_f64();
-        if elapsed >= Duration::from_secs(1) && factor >= 1.1 {
-            text.push_str(&format!(" (one after the other: {}, {factor:.1}x)", words::duration(sum)));
-        }
+    if let Some(sum) = one_after_the_other(run, since, end)
+        && let Some(factor) = speed_up(sum, elapsed)
+    {
+        text.push_str(&format!(" (one after the other: {}, {factor:.1}x)", words::duration(sum)));
     }
     text
+}
+
+/// How many times faster than one after the other; `None` if that is too little to tell.
+pub(super) fn speed_up(sum: Duration, elapsed: Duration) -> Option<f64> {
+    let factor = sum.as_secs_f64() / elapsed.as_secs_f64();
+    (elapsed >= Duration::from_secs(1) && factor >= 1.1).then_some(factor)
 }
 
 /// What the agents took together, if more than one ran, all of them did under this supervisor and

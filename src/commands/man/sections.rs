@@ -172,6 +172,44 @@ pub const CONFLICTS_JSON: Section = Section {
     ],
 };
 
+/// What `report --json` prints.
+pub const REPORT_JSON: Section = Section {
+    title: "JSON",
+    intro: "With --json, one object. Times are RFC 3339 in UTC; a name or path that is not UTF-8 is \
+            {\"bytes\": [...]}; what is not known is null.",
+    entries: &[
+        ("version", "1."),
+        (
+            "run",
+            "id; state: running, finished, interrupted or aborted; target; base and tip, of the target, as commits; \
+             jobs; atomic; started_at; finished_at.",
+        ),
+        ("seconds, agent_seconds", "How long the run went on, and the sum of what its agents took."),
+        ("speed_up", "The second by the first; null where that says nothing."),
+        (
+            "success",
+            "tasks that landed or had nothing to land, of those whose end is known; what was undone is no success.",
+        ),
+        ("counts, undone", "How many tasks are in each state, and how many landings were undone."),
+        (
+            "usage",
+            "What agents said they used: input_tokens, those from a cache among them; output_tokens; cost_usd. null \
+             if none said anything.",
+        ),
+        (
+            "tasks",
+            "A list of objects: name; branch; state; attempts; agent, its name and command; seconds, spent queued, \
+             preparing, running, ready, landing and resolving; spans, each such stretch of time with its phase, the \
+             agent's attempt, from, to and the state that it ended in; tip, commits, files, insertions and \
+             deletions of its branch; landed: onto, tip, commit, how, and how a conflict settled itself; landed_at; \
+             undone, by which commit; conflicts, each a path and the task that it is with (null: the target), also \
+             if they were settled since; exit_code; reason; usage; log, a path; log_end and check_log_end, the last \
+             lines of its log, and of its check's, if that failed.",
+        ),
+        ("merges", "What landed, in this order: task, commit, onto, how, at, undone."),
+    ],
+};
+
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
     title: "CONFIGURATION",
