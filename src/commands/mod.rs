@@ -12,6 +12,7 @@ mod land;
 mod list;
 mod logs;
 mod man;
+mod pacing;
 mod place;
 mod plan_file;
 mod report;

@@ -17,6 +17,7 @@ mod foresight;
 mod gates;
 mod landed;
 mod landing;
+mod pacing;
 pub mod preflight;
 mod prepare;
 mod recover;
@@ -106,6 +107,7 @@ pub struct Engine {
     /// Takes requests while the run goes on.
     control: Option<control::Control>,
     foresight: Foresight,
+    machine: pacing::Machine,
     broken: Option<anyhow::Error>,
 }
 
@@ -126,6 +128,7 @@ impl Engine {
             wanted,
             control: None,
             foresight: Foresight::default(),
+            machine: pacing::Machine::default(),
             broken: None,
         }
     }
@@ -181,6 +184,7 @@ impl Engine {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while self.broken.is_none() {
+            self.end_pauses();
             self.act();
             self.foresight.follow(&self.run);
             if self.run.finished_at.is_some() {
@@ -189,6 +193,7 @@ impl Engine {
             tokio::select! {
                 Some(message) = self.inbox.recv() => self.receive_all(message),
                 Some((task, bytes)) = self.output.recv() => self.ui.output(&task, &bytes),
+                () = pacing::wait(&self.run) => {}
                 _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
             }
         }
@@ -287,15 +292,18 @@ impl Engine {
 
     /// Starts all that can be started. The intents are on disk before any worker moves.
     fn act(&mut self) {
+        self.look_at_machine();
         let mut actions = decide(&self.run);
         let mut next = 0;
         while next < actions.len() && self.broken.is_none() {
             if actions[next] == Action::Finish {
                 self.tidy_up();
             }
+            self.note_start(&actions[next]);
             self.record(actions[next].intent(&self.run));
             next += 1;
             if next == actions.len() {
+                self.look_at_machine();
                 actions.extend(decide(&self.run));
             }
         }
@@ -323,6 +331,7 @@ impl Engine {
                 | Action::RollBack { .. }
                 | Action::Block { .. }
                 | Action::TakeUp { .. }
+                | Action::Withhold { .. }
                 | Action::Finish => {}
             }
         }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, collect, gates, landing};
+use super::{Context, agent, collect, gates, landing};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -26,17 +26,18 @@ struct Place {
 fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     let spec = &task.spec;
     let record = context.dir.create_task(&spec.name).context("cannot create the task's record")?;
-    if let Some(prompt) = &spec.prompt {
-        let path = record.join("prompt.md");
-        crate::store::write_atomically(&path, prompt.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
     let again = task.attempt > 0;
     let place = match (again, task.fresh) {
         (true, false) => as_it_is(context, task)?,
         (true, true) => start_over(context, task)?,
         (false, _) => make(context, task)?,
     };
+    let based = Task { base: Some(place.base.clone()), ..task.clone() };
+    if let Some(prompt) = agent::prompt(context, &based) {
+        let path = record.join("prompt.md");
+        crate::store::write_atomically(&path, prompt.as_bstr())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     gates::remember(context, task)?;
     Ok(Event::Prepared {
         task: spec.name.clone(),

@@ -118,6 +118,23 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// The pause before a task is tried again is over.
+    PauseOver {
+        /// The task.
+        task: TaskName,
+    },
+    /// The task is not started any more: the run has cost as much as it may.
+    Withheld {
+        /// The task.
+        task: TaskName,
+    },
+    /// The machine is busy: no more agents are started for now.
+    StartsHeld {
+        /// How busy.
+        reason: String,
+    },
+    /// Agents are started again.
+    StartsFreed,
     /// What the agent left was looked at, and pinned.
     Collected {
         /// The task.
@@ -316,6 +333,8 @@ impl Event {
             | Event::AgentDeferred { task }
             | Event::StopSent { task, .. }
             | Event::AgentExited { task, .. }
+            | Event::PauseOver { task }
+            | Event::Withheld { task }
             | Event::Collected { task, .. }
             | Event::NothingToLand { task, .. }
             | Event::Held { task, .. }
@@ -338,6 +357,8 @@ impl Event {
             | Event::CleanedUp { task, .. } => Some(task),
             Event::RunStarted { .. }
             | Event::JobsReduced { .. }
+            | Event::StartsHeld { .. }
+            | Event::StartsFreed
             | Event::StopRequested { .. }
             | Event::UndoMade { .. }
             | Event::Undone { .. }

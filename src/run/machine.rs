@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::graph::is_before;
 use super::memory::{remember, request_stop};
 use super::{Event, Record, Revert, Run, Step, Task, TaskState, Verdict};
 
@@ -35,6 +36,7 @@ impl Run {
         let illegal = |state| Illegal { event: Box::new(event.clone()), state };
         match event {
             Event::RunStarted { .. } | Event::JobsReduced { .. } => Ok(()),
+            Event::StartsHeld { .. } | Event::StartsFreed => Ok(()),
             Event::RunFinished { .. } => {
                 let over = self.tasks.iter().all(|t| self.is_at_rest(t));
                 if over { Ok(()) } else { Err(illegal(None)) }
@@ -63,6 +65,7 @@ impl Run {
                 self.takes_up = self.finished_at.is_none();
                 self.finished_at = None;
                 self.started += 1;
+                self.held_back = None;
                 for task in &mut self.tasks {
                     task.working = false;
                     task.checking = None;
@@ -79,6 +82,8 @@ impl Run {
             }
             Event::Undone { reverts } => self.undo(reverts),
             Event::JobsReduced { jobs, .. } => self.jobs = (*jobs).max(1),
+            Event::StartsHeld { reason } => self.held_back = Some(reason.clone()),
+            Event::StartsFreed => self.held_back = None,
             Event::StopRequested { tasks, cause, stop } => {
                 let everything = tasks.is_none();
                 if everything {
@@ -145,10 +150,12 @@ impl Run {
             Event::CandidateMade { landing, .. } if stands_on_the_target => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             Event::CalledOff { task } => self.spoilt_by = Some(task.clone()),
+            Event::AgentExited { exit, .. } => self.throttle(exit.state()),
             Event::LandRequested { .. } => self.spoilt_by = None,
             Event::RetryRequested { .. } => {
                 self.spoilt_by = None;
                 self.takes_up = true;
+                self.spent_before = self.spent();
             }
             _ => {}
         }
@@ -177,7 +184,8 @@ impl Run {
             }
             Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack),
             Event::Blocked { by, .. } => {
-                let depends = task.spec.depends_on.contains(by);
+                let by_stage = self.task(by).is_some_and(|before| is_before(before, task));
+                let depends = task.spec.depends_on.contains(by) || by_stage;
                 (task.state == TaskState::Queued && depends).then_some(TaskState::Blocked)
             }
             Event::TakenUp { .. } => {
@@ -242,7 +250,11 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
     let state = task.state;
     let next = match (state, event) {
         (Queued, Event::Begun { step: Step::Prepare { .. }, .. }) => Preparing,
-        (Failed | TimedOut, Event::Begun { step: Step::Prepare { .. }, .. }) if retries => Preparing,
+        (Queued, Event::Withheld { .. }) => Aborted,
+        (Failed | RateLimited | TimedOut, Event::PauseOver { .. }) if retries => state,
+        (Failed | RateLimited | TimedOut, Event::Begun { step: Step::Prepare { .. }, .. }) if retries => {
+            Preparing
+        }
         (Preparing, Event::Begun { step: Step::Prepare { .. }, .. }) if !task.working => Preparing,
         (Preparing, Event::Prepared { .. }) if task.stop.is_some() => Aborted,
         (Preparing, Event::Prepared { .. }) => Preparing,
@@ -254,12 +266,12 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
         (Running, Event::AgentExited { exit, .. }) => exit.state(),
 
-        (Finished | Failed | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })
+        (Finished | Failed | RateLimited | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })
             if !task.collected && !task.working =>
         {
             state
         }
-        (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
+        (Finished | Failed | RateLimited | TimedOut | Aborted, Event::Collected { .. }) => state,
         (Finished, Event::PutOff { .. }) if task.stop.is_some() && !task.working => Held,
         (Finished, Event::NothingToLand { .. }) => Unchanged,
         (Finished, Event::Held { .. }) => Held,

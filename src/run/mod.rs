@@ -15,6 +15,7 @@ mod machine;
 mod memory;
 mod model;
 mod overlap;
+mod pacing;
 mod queue;
 mod spec;
 mod state;
@@ -29,6 +30,7 @@ pub use foreseen::{Foreseen, Told, is_open};
 pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
+pub use pacing::Pacing;
 pub use spec::{
     AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
     Verify, full_branch_name,

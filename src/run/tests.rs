@@ -55,6 +55,12 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("stop-sent", Event::StopSent { task: task.clone(), stop: Stop::Term }),
         ("exited 0", exited(exit.clone())),
         ("exited 1", exited(Exit { code: Some(1), ..Exit::default() })),
+        (
+            "exited, rate limited",
+            exited(Exit { code: Some(1), limited: Some("429".into()), ..Exit::default() }),
+        ),
+        ("pause-over", Event::PauseOver { task: task.clone() }),
+        ("withheld", Event::Withheld { task: task.clone() }),
         ("exited, timed out", exited(Exit { timed_out: true, ..exit.clone() })),
         ("exited, stopped", exited(Exit { stopped: true, ..exit })),
         ("collected", Event::Collected { task: task.clone(), work: Work::default(), note: None }),
@@ -246,10 +252,14 @@ impl World {
                 note: None,
             },
             Step::Start { .. } => {
+                let usage = Usage { cost: Some(10 * u64::from(pick(3))), ..Usage::default() };
                 let exit = Exit {
                     code: Some(i32::from(pick(4) == 1)),
                     timed_out: pick(8) == 2,
                     stopped: known.stop_sent.is_some(),
+                    limited: (pick(8) == 5).then(|| "429".into()),
+                    not_started: (pick(16) == 9).then(|| "no such file".into()),
+                    usage: (pick(5) > 0).then_some(usage),
                     ..Exit::default()
                 };
                 return vec![
@@ -362,6 +372,23 @@ fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<us
         if run.finished_at.is_some() {
             break;
         }
+        let pause = run.next_pause().map(|(task, _)| task.clone());
+        let next = choice.next().unwrap();
+        match pause.filter(|_| pending.is_empty() || next % 4 == 0) {
+            Some(task) => {
+                happen(&mut run, Event::PauseOver { task });
+                continue;
+            }
+            None if run.held_back.is_some() && (pending.is_empty() || next % 4 == 1) => {
+                happen(&mut run, Event::StartsFreed);
+                continue;
+            }
+            None if next % 16 == 2 && round < 100 => {
+                happen(&mut run, Event::StartsHeld { reason: "busy".into() });
+                continue;
+            }
+            None => {}
+        }
         assert!(!pending.is_empty(), "stalled: {run:#?}");
         let (task, step) = pending.swap_remove(choice.next().unwrap() as usize % pending.len());
         // A target that moves for ever would keep any landing from its end.
@@ -398,13 +425,28 @@ fn all_or_none(run: &Run) {
     assert!(landed == 0 || open == 0, "{:?}", run.counts());
 }
 
+/// Takes out each dependency that closes a circle with the stages, as no plan has one.
+fn drop_contradictions(spec: &mut RunSpec) {
+    let stages: Vec<Option<u32>> = spec.tasks.iter().map(|task| task.stage).collect();
+    // The highest stage that must be over before the task starts: its own predecessors' among them.
+    let mut highest: HashMap<TaskName, Option<u32>> = HashMap::new();
+    for (task, stage) in spec.tasks.iter_mut().zip(stages) {
+        if let Some(own) = stage {
+            task.depends_on.retain(|before| highest[before] <= Some(own));
+        }
+        let below = task.depends_on.iter().map(|before| highest[before]).max().flatten();
+        highest.insert(task.name.clone(), below.max(stage));
+    }
+}
+
 fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
     let edges = prop::collection::vec((0..8usize, 0..8usize), 0..6);
-    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges).prop_map(
-        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges)| {
+    let stages = prop::option::of(prop::collection::vec(prop::option::of(0..4u32), 8));
+    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges, stages).prop_map(
+        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges, stages)| {
             let land = land || atomic;
             let on_conflict = resolves.then(|| Resolver::Command("r".into()));
             let mut spec = spec(tasks, jobs, land, keep);
@@ -414,6 +456,18 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
                 let before = spec.tasks[*before].name.clone();
                 spec.tasks[*after].depends_on.push(before);
             }
+            for (task, stage) in spec.tasks.iter_mut().zip(stages.into_iter().flatten()).filter(|_| land) {
+                task.stage = stage;
+            }
+            drop_contradictions(&mut spec);
+            let fallback = AgentCall { name: "other".into(), ..AgentCall::default() };
+            spec.tasks[0].fallback = vec![fallback; jobs as usize % 3];
+            spec.pacing = Pacing {
+                retry_pause_ms: u64::from(keep),
+                limit_pause_ms: 1,
+                max_cost: land.then_some(100),
+                ..Pacing::default()
+            };
             RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec }
         },
     )

@@ -37,7 +37,9 @@ impl Phase {
             TaskState::Finished => run.lands(task).then_some(Phase::Ready),
             TaskState::Integrating => Some(Phase::Landing),
             TaskState::Conflicted if task.working => Some(Phase::Resolving),
-            TaskState::Failed | TaskState::TimedOut => run.has_tries_left(task).then_some(Phase::Queued),
+            TaskState::Failed | TaskState::RateLimited | TaskState::TimedOut => {
+                run.has_tries_left(task).then_some(Phase::Queued)
+            }
             _ => None,
         }
     }

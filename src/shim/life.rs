@@ -154,6 +154,7 @@ impl<'a> Watch<'a> {
             left_behind,
             output_dropped: self.output.log.dropped(),
             not_started: None,
+            limited: None,
             usage: None,
         }
     }

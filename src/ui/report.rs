@@ -117,7 +117,7 @@ impl Report<'_> {
             mark: look::mark(self.run, task),
             name: words::task(task.name()),
             state: if task.undone.is_some() { "undone" } else { words::state(task.state) },
-            detail: rows::detail(self.run, task),
+            detail: rows::detail(self.run, task, self.now),
             times: self.times(track),
             facts: facts::facts(self, task, track, look),
             ends: self.ends_of(task),

@@ -20,7 +20,7 @@ pub const AGENT_ARGUMENTS: Section = Section {
         ("{worktree}", "The absolute path of its worktree."),
         ("{base}", "The commit that its branch starts from."),
         ("{target}", "The short name of the target branch."),
-        ("{prompt}", "The task's prompt."),
+        ("{prompt}", "The task's prompt, in which the others are replaced, too."),
         ("{prompt_file}", "The path of a file that holds the prompt."),
         ("{slot}", "A number from 0 to one less than --jobs, which no other running agent of the run has."),
     ],
@@ -84,6 +84,23 @@ pub const PLAN_FILE: Section = Section {
     ],
 };
 
+/// Of `run`: when agents are started.
+pub const PACING: Section = Section {
+    title: "PACING",
+    intro: "An agent that fails is started again after a pause, up to --retries times. One that exits with \
+            other than 0 and tells in its last lines that it was sent too many requests is rate-limited: it is \
+            started again, after a pause that doubles each time, without counting as a failure. Half as many \
+            agents run at once then, and one more for each that ends well. After 14 such ends in a row, which \
+            takes about eight hours with the pauses that are the default, the task is left to you. The pauses \
+            go on while no supervisor lives, and end at once when the run or the task is stopped. An agent that \
+            can't be started at all gives way to the next of the task's fallback, if a plan names one. With \
+            --max-load or --min-free-memory, agents are started one by one while the machine has room for \
+            them; the load average of a minute is known to be late, so those that were started within it count \
+            as busy. With --max-cost, what agents print of their cost counts: those that run are left alone, \
+            those that were not started are aborted, and 'git parallel retry' allows as much again.",
+    entries: &[],
+};
+
 /// Of `run`: having conflicts settled.
 pub const RESOLVER: Section = Section {
     title: "CONFLICTS",
@@ -134,82 +151,6 @@ allow it more, use its own settings, name more arguments (git parallel run -a NA
 change how it is called: parallel.agent.NAME.cmd. None of this makes a sandbox of a worktree. A prompt may \
 be any text; each is called so that one which begins with a dash is no option.";
 
-/// What `agents --json` prints.
-pub const AGENTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A path or argument that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        (
-            "agents",
-            "A list of objects, those that are found first: name; found, whether it can be called; path of \
-             its executable, or null; command, how it is called, a list; title, what it calls itself, or null; \
-             configured, whether it is from the configuration; default, whether parallel.agent names it; \
-             docs, where its documentation tells of this, or null.",
-        ),
-    ],
-};
-
-/// What `conflicts --json` prints.
-pub const CONFLICTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A name or path that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        ("branches", "What was compared, under the names it was asked for."),
-        ("target", "The branch to land them on."),
-        (
-            "conflicts",
-            "A list of objects: branches, the two that conflict, and paths, where. First those with the \
-             target, which is the first of the two, then the others in the order of branches. paths is empty \
-             where only directories conflict, that were renamed, and where the two have no history in common.",
-        ),
-        (
-            "independent",
-            "A list of sets: the first is a largest one that lands without a conflict, the next a largest one \
-             of the others, and so on. What conflicts with the target is in none.",
-        ),
-    ],
-};
-
-/// What `report --json` prints.
-pub const REPORT_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. Times are RFC 3339 in UTC; a name or path that is not UTF-8 is \
-            {\"bytes\": [...]}; what is not known is null.",
-    entries: &[
-        ("version", "1."),
-        (
-            "run",
-            "id; state: running, finished, interrupted or aborted; target; base and tip, of the target, as commits; \
-             jobs; atomic; started_at; finished_at.",
-        ),
-        ("seconds, agent_seconds", "How long the run went on, and the sum of what its agents took."),
-        ("speed_up", "The second by the first; null where that says nothing."),
-        (
-            "success",
-            "tasks that landed or had nothing to land, of those whose end is known; what was undone is no success.",
-        ),
-        ("counts, undone", "How many tasks are in each state, and how many landings were undone."),
-        (
-            "usage",
-            "What agents said they used: input_tokens, those from a cache among them; output_tokens; cost_usd. null \
-             if none said anything.",
-        ),
-        (
-            "tasks",
-            "A list of objects: name; branch; state; attempts; agent, its name and command; seconds, spent queued, \
-             preparing, running, ready, landing and resolving; spans, each such stretch of time with its phase, the \
-             agent's attempt, from, to and the state that it ended in; tip, commits, files, insertions and \
-             deletions of its branch; landed: onto, tip, commit, how, and how a conflict settled itself; landed_at; \
-             undone, by which commit; conflicts, each a path and the task that it is with (null: the target), also \
-             if they were settled since; exit_code; reason; usage; log, a path; log_end and check_log_end, the last \
-             lines of its log, and of its check's, if that failed.",
-        ),
-        ("merges", "What landed, in this order: task, commit, onto, how, at, undone."),
-    ],
-};
-
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
     title: "CONFIGURATION",
@@ -217,7 +158,8 @@ pub const CONFIGURATION: Section = Section {
     entries: &[
         (
             "parallel.agent",
-            "The agent of a run that names none, neither by -a nor after '--'; see git-parallel-agents(1).",
+            "The agent of a run that names none, neither by -a nor after '--'; as -a of git-parallel-run(1), \
+             so several may be named, or auto. See git-parallel-agents(1).",
         ),
         (
             "parallel.agent.NAME.cmd",
@@ -225,6 +167,13 @@ pub const CONFIGURATION: Section = Section {
              task's worktree. Nothing is replaced in it; what it needs to know is in its environment, such as \
              GIT_PARALLEL_PROMPT_FILE. If it mentions that, each task must have a prompt. More arguments (run \
              -a NAME ... -- ARG...) are added at its end.",
+        ),
+        (
+            "parallel.route.NAME.pattern",
+            "What the agent NAME is for, where the agent is auto: a word or words that stand in the task's name, \
+             labels or prompt, or a pathspec of files that the task is expected to change. May be given several \
+             times. The agent of whom most patterns match is taken; of those that are as good, the one that the \
+             configuration names first; where none matches or is found, the first that is on PATH.",
         ),
         ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
@@ -264,6 +213,24 @@ pub const CONFIGURATION: Section = Section {
         ),
         ("parallel.regenerate.NAME.timeout", "Stop it if it runs longer, such as 90s or 30m. Default: 10m."),
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
+        (
+            "parallel.retryPause",
+            "The pause before an agent that failed is started again, doubled each time, up to an hour; 0 for \
+             none. Default: 1s.",
+        ),
+        (
+            "parallel.rateLimitPause",
+            "The pause before an agent that was sent too many requests is started again, likewise. Default: 1m.",
+        ),
+        (
+            "parallel.rateLimitPattern",
+            "A regular expression, without regard to case, of what an agent prints in its last lines that was \
+             sent too many requests; may be given several times. Default: what agents print today, such as 429, \
+             rate limit, overloaded, usage limit. See PACING of git-parallel-run(1).",
+        ),
+        ("parallel.maxLoad", "See --max-load of git-parallel-run(1). Default: no limit."),
+        ("parallel.minFreeMemory", "See --min-free-memory of git-parallel-run(1). Default: no limit."),
+        ("parallel.maxCost", "See --max-cost of git-parallel-run(1). Default: no limit."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         (
             "parallel.usagePattern",
@@ -282,11 +249,6 @@ pub const CONFIGURATION: Section = Section {
             "Checks at once, 1 to 1000, each on top of the one before. Default: half the jobs, at least 1.",
         ),
         ("parallel.verifyTimeout", "A check that runs longer has failed. Default: never."),
-        (
-            "parallel.onConflict",
-            "Shell command that settles a conflict before you are asked to; --on-conflict '' leaves it out for \
-             once. Default: none.",
-        ),
         ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
         (
             "parallel.onConflict",

@@ -103,7 +103,10 @@ fn phase(phase: Phase) -> &'static str {
 }
 
 fn is_bad(span: &Span) -> bool {
-    let bad = |state| matches!(state, TaskState::Failed | TaskState::TimedOut | TaskState::Aborted);
+    let bad = |state| {
+        use TaskState::{Aborted, Failed, RateLimited, TimedOut};
+        matches!(state, Failed | RateLimited | TimedOut | Aborted)
+    };
     span.phase == Phase::Running && span.ended.is_some_and(bad)
 }
 
@@ -267,11 +270,12 @@ fn step(whole: Duration) -> Duration {
 }
 
 fn tick(time: Duration) -> String {
-    let days = time.as_secs() / 86_400;
-    match time.as_secs() {
-        0 => format!("{}s", time.as_secs_f64()),
-        seconds if days > 0 && seconds % 86_400 == 0 => format!("{days}d"),
-        _ => words::limit(time),
+    const DAY: u64 = 86_400;
+    match (time.as_secs() / DAY, time.as_secs() % DAY) {
+        (0, 0) => format!("{}s", time.as_secs_f64()),
+        (0, _) => words::limit(time),
+        (days, 0) => format!("{days}d"),
+        (days, rest) => format!("{days}d {}", words::limit(Duration::from_secs(rest))),
     }
 }
 

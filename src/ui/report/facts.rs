@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::look::Look;
 use super::super::{next, text, words};
 use super::{Report, command, share};
-use crate::run::{AgentCall, Conflict, Phase, Run, RunState, Task, TaskName, TaskState, Track};
+use crate::run::{Conflict, Phase, Run, RunState, Task, TaskName, TaskState, Track};
 
 /// A label and what is told under it.
 pub(super) struct Fact {
@@ -41,7 +41,7 @@ pub(super) fn state(report: &Report) -> (String, Option<&'static str>) {
 /// The facts of the run as a whole.
 pub(super) fn of_run(report: &Report, look: &Look) -> Vec<Fact> {
     let (run, spec) = (report.run, &report.run.spec);
-    let so_far = if report.state() == RunState::Running { " so far" } else { "" };
+    let so_far = if run.finished_at.is_none() { " so far" } else { "" };
     let mut facts = vec![
         fact("outcomes", words::tally_of(run)),
         fact("success", format!("{}{so_far}", share(report.success()))),
@@ -97,8 +97,9 @@ pub(super) fn facts(report: &Report, task: &Task, track: &Track, look: &Look) ->
     facts.extend(landed(task, track, look));
     facts.extend(conflict(run, task, track));
     facts.extend(reason(run, task).map(|reason| fact("reason", reason)));
-    if let Some(AgentCall { name, argv, .. }) = &task.spec.agent {
-        let agent = if name.is_empty() { command(argv) } else { name.clone() };
+    if task.spec.agent.is_some() || task.agent > 0 {
+        let (argv, name, _) = task.agent(&run.spec);
+        let agent = name.map_or_else(|| command(argv), str::to_owned);
         facts.push(fact("agent", look.fit(&text::one_line(&agent), 120)));
     }
     facts.extend(task.usage.map(|usage| fact("used", words::usage(usage))));
@@ -147,9 +148,9 @@ pub(super) fn collision(run: &Run, conflict: &Conflict) -> String {
 
 /// Why it stands where it stands, if that is not well, and what was noticed.
 fn reason(run: &Run, task: &Task) -> Option<String> {
-    use TaskState::{Failed, Held, Rejected, RolledBack, TimedOut};
+    use TaskState::{Failed, Held, RateLimited, Rejected, RolledBack, TimedOut};
     let words = match task.state {
-        Failed | Held | Rejected => words::reason(task),
+        Failed | RateLimited | Held | Rejected => words::reason(task),
         TimedOut => format!("timed out {}", words::after_limit(run, task)),
         RolledBack => words::spoilt(run),
         _ => task.reason.as_deref().map(text::one_line).unwrap_or_default(),

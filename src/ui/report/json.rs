@@ -52,9 +52,7 @@ pub(super) fn json(report: &Report, look: &Look) -> Value {
 
 fn task(report: &Report, entry: &Entry, track: &Track) -> Value {
     let task = entry.task;
-    let spec = &report.run.spec;
-    let agent = task.spec.agent.as_ref();
-    let name = agent.map_or_else(|| spec.agent_name.clone(), |call| Some(call.name.clone()));
+    let (argv, name, _) = task.agent(&report.run.spec);
     let work = task.work.clone().unwrap_or_default();
     let mut times: Map<String, Value> =
         Phase::ALL.into_iter().map(|phase| (phase_name(phase), json!(0.0))).collect();
@@ -70,7 +68,7 @@ fn task(report: &Report, entry: &Entry, track: &Track) -> Value {
         "attempts": task.attempt,
         "agent": {
             "name": name.filter(|name| !name.is_empty()),
-            "command": agent.map_or(&spec.agent, |call| &call.argv),
+            "command": argv,
         },
         "seconds": times,
         "spans": track.spans.iter().map(span).collect::<Vec<_>>(),
