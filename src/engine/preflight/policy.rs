@@ -1,6 +1,7 @@
 //! What the configuration lets land: frozen when a run starts, since agents can write to it.
 
 use super::Problem;
+use crate::agents::UsagePatterns;
 use crate::git::{self, Config, Repository};
 use crate::plan;
 use crate::run::{Gates, Oid, Regenerate, TaskSpec, Text};
@@ -55,6 +56,16 @@ pub(super) fn regenerate(
         all.push(Regenerate { name: name.to_owned(), patterns, cmd, timeout_ms });
     }
     all
+}
+
+/// What finds in an agent's output what it used.
+pub(super) fn usage_patterns(config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let key = "parallel.usagePattern";
+    let patterns = config.all(key);
+    for (pattern, why) in UsagePatterns::new(&patterns).err().into_iter().flatten() {
+        problems.push(bad(key, &pattern, &why));
+    }
+    patterns
 }
 
 fn max_file_size(config: &Config, problems: &mut Vec<Problem>) -> Option<u64> {
