@@ -15,6 +15,7 @@ mod context;
 pub mod control;
 mod foresight;
 mod gates;
+mod include;
 mod landed;
 mod landing;
 pub mod preflight;

@@ -116,6 +116,7 @@ pub struct Draft {
     on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
+    include: Vec<Text>,
     hooks: Hooks,
 }
 
@@ -161,6 +162,7 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            include: self.include,
             hooks: self.hooks,
             tasks: self.tasks,
         }
@@ -184,6 +186,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let mut tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
+    let include = policy::include(repo, config, &mut problems);
     let agent = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
     if let Some(base) = &base {
@@ -202,6 +205,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             on_conflict,
             gates,
             regenerate,
+            include,
             hooks: Hooks::default(),
         }),
         _ => Err(problems),

@@ -226,6 +226,9 @@ pub struct RunSpec {
     /// Files that are made anew instead of merged.
     #[serde(default)]
     pub regenerate: Vec<Regenerate>,
+    /// Patterns as in `.gitignore`: which ignored files of the main worktree each new one gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Text>,
     /// The user's commands at certain points.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,

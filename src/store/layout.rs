@@ -188,6 +188,11 @@ impl RunDir {
         self.task(name).join("refs")
     }
 
+    /// Which ignored files the task's worktree had before its agent came.
+    pub fn ignored(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("ignored.json")
+    }
+
     /// Makes the directory of a task.
     pub fn create_task(&self, name: &TaskName) -> io::Result<PathBuf> {
         let dir = self.task(name);
