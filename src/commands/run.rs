@@ -94,7 +94,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         Some(path) => plan_file::read(path).map(|(planned, tasks)| (planned, Ok(tasks)))?,
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
-    if args.no_land && tasks.iter().flatten().any(|task| !task.own.depends_on.is_empty()) {
+    if args.no_land && tasks.iter().flatten().any(|task| task.own.waits()) {
         return Err(Failure::new(
             exit::USAGE,
             "with --no-land, tasks that depend on others would never start",

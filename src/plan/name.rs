@@ -42,6 +42,13 @@ pub struct Own {
     pub env: Vec<(String, Text)>,
 }
 
+impl Own {
+    /// Whether the task waits until others have landed.
+    pub fn waits(&self) -> bool {
+        !self.depends_on.is_empty() || self.stage.is_some_and(|stage| stage > 0)
+    }
+}
+
 /// The agent of one task.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wanted {

@@ -136,10 +136,10 @@ fn wants_clean_up(run: &Run, task: &Task) -> bool {
 fn prepare(run: &Run) -> Vec<Action> {
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
     let free = (0..run.jobs).filter(|slot| !taken.contains(slot));
-    let waits = |t: &Task| (t.state == TaskState::Queued && run.is_ready(t)) || run.will_retry(t);
+    let open = run.open_stage();
+    let waits = |t: &Task| (t.state == TaskState::Queued && run.is_ready(t, open)) || run.will_retry(t);
     let mut queued: Vec<(usize, &Task)> = run.tasks.iter().enumerate().filter(|(_, t)| waits(t)).collect();
-    let heights = graph::heights(run);
-    queued.sort_by_key(|(i, _)| std::cmp::Reverse(heights.get(*i)));
+    queued.sort_by_key(|(i, _)| std::cmp::Reverse(run.heights.get(*i)));
     let step = |((_, task), slot): ((usize, &Task), u32)| {
         let base = if task.attempt == 0 { run.start_of(task) } else { None };
         Action::Step { task: task.name().clone(), step: Step::Prepare { slot, base } }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use super::graph::is_before;
 use super::memory::{remember, request_stop};
 use super::{Event, Record, Revert, Run, Step, Task, TaskState, Verdict};
 
@@ -177,7 +178,8 @@ impl Run {
             }
             Event::RolledBack { .. } => self.may_roll_back(task).then_some(TaskState::RolledBack),
             Event::Blocked { by, .. } => {
-                let depends = task.spec.depends_on.contains(by);
+                let by_stage = self.task(by).is_some_and(|before| is_before(before, task));
+                let depends = task.spec.depends_on.contains(by) || by_stage;
                 (task.state == TaskState::Queued && depends).then_some(TaskState::Blocked)
             }
             Event::TakenUp { .. } => {

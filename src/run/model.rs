@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
-    Text, Usage, Verdict, Work,
+    Text, Usage, Verdict, Work, graph,
 };
 
 /// What is known of one task: the fold of its events.
@@ -224,6 +224,8 @@ pub struct Run {
     /// How many supervisors took the run.
     pub started: u32,
     pub(super) index: HashMap<TaskName, usize>,
+    /// See [`graph::heights`].
+    pub(super) heights: Vec<u32>,
     pub(super) clock: u64,
 }
 
@@ -243,6 +245,7 @@ impl Run {
             jobs: spec.jobs,
             started: 0,
             index,
+            heights: graph::heights(&spec.tasks),
             clock: 0,
             spec,
         }

@@ -398,13 +398,28 @@ fn all_or_none(run: &Run) {
     assert!(landed == 0 || open == 0, "{:?}", run.counts());
 }
 
+/// Takes out each dependency that closes a circle with the stages, as no plan has one.
+fn drop_contradictions(spec: &mut RunSpec) {
+    let stages: Vec<Option<u32>> = spec.tasks.iter().map(|task| task.stage).collect();
+    // The highest stage that must be over before the task starts: its own predecessors' among them.
+    let mut highest: HashMap<TaskName, Option<u32>> = HashMap::new();
+    for (task, stage) in spec.tasks.iter_mut().zip(stages) {
+        if let Some(own) = stage {
+            task.depends_on.retain(|before| highest[before] <= Some(own));
+        }
+        let below = task.depends_on.iter().map(|before| highest[before]).max().flatten();
+        highest.insert(task.name.clone(), below.max(stage));
+    }
+}
+
 fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
     let edges = prop::collection::vec((0..8usize, 0..8usize), 0..6);
-    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges).prop_map(
-        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges)| {
+    let stages = prop::option::of(prop::collection::vec(prop::option::of(0..4u32), 8));
+    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges, stages).prop_map(
+        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges, stages)| {
             let land = land || atomic;
             let on_conflict = resolves.then(|| Resolver::Command("r".into()));
             let mut spec = spec(tasks, jobs, land, keep);
@@ -414,6 +429,10 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
                 let before = spec.tasks[*before].name.clone();
                 spec.tasks[*after].depends_on.push(before);
             }
+            for (task, stage) in spec.tasks.iter_mut().zip(stages.into_iter().flatten()).filter(|_| land) {
+                task.stage = stage;
+            }
+            drop_contradictions(&mut spec);
             RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec }
         },
     )

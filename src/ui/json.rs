@@ -80,7 +80,7 @@ fn task_json(task: &Task, logs: Logs) -> Value {
         "state": task.state,
         "attempt": task.attempt,
         "depends_on": task.spec.depends_on,
-        "group": null,
+        "group": task.spec.group,
         "pid": task.pid,
         "started_at": task.started_at,
         "finished_at": task.finished_at,
