@@ -7,7 +7,7 @@ use super::print;
 use crate::cli::DoctorArgs;
 use crate::engine::preflight::{self, Ask, OnExisting};
 use crate::error::exit;
-use crate::run::{Leftovers, Strategy};
+use crate::run::{Hooks, Leftovers, Strategy};
 use crate::store::Lock;
 
 /// Checks whether a run could start here.
@@ -51,6 +51,7 @@ fn nothing(place: &Place) -> Ask {
         retries: 0,
         verify: None,
         on_conflict: super::run::command(None, place.config.string("parallel.onConflict")),
+        hooks: Hooks::default(),
         atomic: false,
         keep_going: false,
     }

@@ -8,15 +8,14 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::place::{Place, bad_config};
-use super::plan_file;
-use super::{narrate, print, settings_of};
+use super::{hooks, narrate, plan_file, print, settings_of};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
 use crate::error::{Failure, exit};
 use crate::git::Config;
 use crate::plan;
-use crate::run::{Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
+use crate::run::{Hooks, Leftovers, Run, RunId, RunSpec, Strategy, Text, Verify};
 use crate::store::{self, Holder, Loaded, Lock, RunDir, Tail};
 use crate::ui::{Answer, Look, PlanView, ask};
 
@@ -149,6 +148,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         timeout_ms: timeout.map(milliseconds),
         verify: verify(args, planned.verify.as_deref(), configured.verify, jobs),
         on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
+        hooks: hooks::asked(args.setup.as_deref(), Hooks::default(), config),
         atomic: args.atomic || planned.atomic == Some(true),
         keep_going: args.keep_going,
     })

@@ -62,6 +62,8 @@ pub struct Ask {
     pub verify: Option<Verify>,
     /// What settles conflicts: an agent's name, or else a command for `sh -c`.
     pub on_conflict: Option<Text>,
+    /// See [`RunSpec::hooks`].
+    pub hooks: Hooks,
     /// See [`RunSpec::atomic`].
     pub atomic: bool,
     /// See [`RunSpec::keep_going`].
@@ -117,7 +119,6 @@ pub struct Draft {
     gates: Gates,
     regenerate: Vec<Regenerate>,
     include: Vec<Text>,
-    hooks: Hooks,
 }
 
 impl Draft {
@@ -163,7 +164,7 @@ impl Draft {
             gates: self.gates,
             regenerate: self.regenerate,
             include: self.include,
-            hooks: self.hooks,
+            hooks: self.ask.hooks,
             tasks: self.tasks,
         }
     }
@@ -206,7 +207,6 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             gates,
             regenerate,
             include,
-            hooks: Hooks::default(),
         }),
         _ => Err(problems),
     }

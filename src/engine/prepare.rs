@@ -40,7 +40,8 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
         crate::store::write_atomically(&path, prompt.as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let again = task.attempt > 0;
+    // Its agent need not have been started: there was no room for it, or the setup failed.
+    let again = task.attempt > 0 || task.worktree_created;
     let place = match (again, task.fresh) {
         (true, false) => as_it_is(context, task)?,
         (true, true) => start_over(context, task)?,
@@ -57,6 +58,7 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
         base: place.base,
         branch_created: !spec.reuse,
         worktree_created: place.worktree_created,
+        is_new: place.is_new,
         note: (!notes.is_empty()).then(|| notes.join("; ")),
     })
 }
@@ -68,10 +70,7 @@ fn make(context: &Context, task: &Task) -> Result<Place> {
         return Ok(Place { base, worktree_created: false, is_new: false, note: None });
     }
     let note = add_worktree(context, task, &base)?;
-    // There was no room for its agent, and all else is there; but of a worktree that nobody recorded, the
-    // checkout may have been cut off.
-    let is_new = !task.worktree_created;
-    Ok(Place { is_new, ..Place::new(base, note) })
+    Ok(Place::new(base, note))
 }
 
 /// A further attempt goes on where the last one ended.

@@ -52,7 +52,11 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
 /// A worktree that no agent was in yet is made anew, unless its files are being written already: then
 /// they are written again.
 fn take_back_worktree(context: &Context, task: &Task) {
-    if task.attempt > 0 || task.prepared || task.spec.reuse_worktree {
+    if task.worktree_created && task.attempt == 0 {
+        // It is whole, and it was being set up.
+        return clear_locks(context, task);
+    }
+    if task.attempt > 0 || task.spec.reuse_worktree {
         return;
     }
     let branch = task.spec.branch_ref();

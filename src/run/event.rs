@@ -18,6 +18,8 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         base: Option<Oid>,
     },
+    /// Running the setup in the new worktree.
+    Setup,
     /// Starting the agent.
     Start {
         /// Which attempt this is, from 1.
@@ -43,6 +45,8 @@ pub enum Step {
         /// How often it was tried, this time included.
         attempt: u32,
     },
+    /// Running the hook for landed tasks.
+    AfterLand,
     /// Removing worktree and branch of a task that needs them no more.
     CleanUp,
 }
@@ -74,11 +78,19 @@ pub enum Event {
         branch_created: bool,
         /// The run created the worktree.
         worktree_created: bool,
+        /// Its files were written just now: its setup is still to be run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_new: bool,
         /// Something worth telling, such as a hook that failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
-    /// Branch or worktree could not be made.
+    /// The setup succeeded in the new worktree.
+    SetUp {
+        /// The task.
+        task: TaskName,
+    },
+    /// Branch or worktree could not be made, or set up.
     PrepareFailed {
         /// The task.
         task: TaskName,
@@ -226,6 +238,14 @@ pub enum Event {
         /// The candidate that was published.
         landing: Landing,
     },
+    /// The hook for landed tasks has run.
+    HookRan {
+        /// The task.
+        task: TaskName,
+        /// Why it failed, if it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// Branch and target collide.
     Conflicted {
         /// The task.
@@ -287,6 +307,19 @@ pub enum Event {
         /// How firmly.
         stop: Stop,
     },
+    /// The hook that runs before a stage was begun.
+    StageOpening {
+        /// The stage.
+        stage: u32,
+    },
+    /// That hook has run; tasks of the stage may start.
+    StageOpened {
+        /// The stage.
+        stage: u32,
+        /// Why it failed, if it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// Reverts of the run's landings were made off to the side. Written before they are checked and published,
     /// so that a crash after that is known: the run is open again until its end is recorded anew.
     UndoMade {
@@ -311,6 +344,7 @@ impl Event {
         match self {
             Event::Begun { task, .. }
             | Event::Prepared { task, .. }
+            | Event::SetUp { task }
             | Event::PrepareFailed { task, .. }
             | Event::AgentStarted { task, .. }
             | Event::AgentDeferred { task }
@@ -330,6 +364,7 @@ impl Event {
             | Event::TakenUp { task }
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }
+            | Event::HookRan { task, .. }
             | Event::Conflicted { task, .. }
             | Event::Resolved { task, .. }
             | Event::Unresolved { task, .. }
@@ -339,6 +374,8 @@ impl Event {
             Event::RunStarted { .. }
             | Event::JobsReduced { .. }
             | Event::StopRequested { .. }
+            | Event::StageOpening { .. }
+            | Event::StageOpened { .. }
             | Event::UndoMade { .. }
             | Event::Undone { .. }
             | Event::RunFinished { .. } => None,

@@ -246,6 +246,12 @@ impl RunSpec {
         self.timeout_ms.map(Duration::from_millis)
     }
 
+    /// What is run in a task's new worktree before its agent.
+    pub fn setup_of<'a>(&'a self, task: &'a TaskSpec) -> Option<&'a Text> {
+        let setup = task.setup.as_ref().or(self.hooks.setup.as_ref());
+        setup.filter(|command| !command.as_bstr().trim_ascii().is_empty())
+    }
+
     /// The target's full ref name.
     pub fn target_ref(&self) -> Text {
         full_branch_name(&self.target)

@@ -42,4 +42,4 @@ pub use status::{Supervisor, list, status};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
 pub use undo::undo;
-pub use words::count;
+pub use words::{count, tally_of};
