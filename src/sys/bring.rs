@@ -352,6 +352,16 @@ mod tests {
         assert!(trees.to.join("plain").exists() && !trees.to.join("fifo").exists());
     }
 
+    /// Nobody can read the memory at address 0, whoever they are.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_can_not_be_read_is_told_and_the_rest_comes() {
+        let trees = Trees { from: format!("/proc/{}", std::process::id()).into(), ..Trees::new() };
+        let told = trees.bring(&["mem", "comm"]);
+        assert_eq!(told, [("mem".into(), "Input/output error".to_owned())]);
+        assert!(trees.to.join("comm").exists() && !trees.to.join("mem").exists());
+    }
+
     #[test]
     fn it_ends_when_it_is_told_to_and_leaves_nothing_half_made() {
         let trees = Trees::new();
