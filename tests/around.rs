@@ -161,7 +161,7 @@ fn a_file_that_can_not_be_read_is_told_and_the_rest_comes() {
     sandbox.git(&["config", "parallel.include", "target/"]);
     sandbox.write("target/closed", "x");
     sandbox.write("target/open", "x");
-    fs::set_permissions(sandbox.repo.join("target/closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(sandbox.repo.join("target/closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let agent = sandbox.agent("ls target >$IO/seen; echo x >x; commit");
     sandbox.run(&["a"], &agent).expect(0).tells(&["a: not brought along: target/closed"]);
     assert_eq!(sandbox.read_io("seen"), "open\n");

@@ -1,5 +1,6 @@
 //! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
+mod around;
 mod sections;
 
 use std::ffi::OsString;
@@ -68,6 +69,8 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
         "run" => &[
             &PLAN_FILE,
             &AGENT_ARGUMENTS,
+            &around::WORKTREES,
+            &around::HOOKS,
             &VERIFICATION,
             &RESOLVER,
             &EXIT_STATUS,

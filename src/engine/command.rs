@@ -157,14 +157,29 @@ pub(super) fn stop_all(context: &Context, how: Stop) {
 /// Ends what a dead supervisor left running: what it would have done with the result is done anew.
 pub(super) async fn end_leftovers(context: &Context) {
     for record in context.dir.commands().into_iter().chain(context.dir.hooks()) {
-        if shim::is_alive(&record).unwrap_or(false) {
-            let _ = shim::request(&record, shim::Request::Stop(Stop::Term));
-            let gone = record.clone();
-            let _ = tokio::task::spawn_blocking(move || shim::wait_gone(&gone)).await;
-        }
         if shim::exit_record(&record, 1).ok().flatten().is_none() {
-            shim::end_orphans(&record, Duration::from_millis(agent::GRACE_MS)).await;
-            shim::discard(&record);
+            end_for_good(&record).await;
         }
     }
+}
+
+/// Ends what runs under the shim of this record, also if that died, or was only just started.
+pub(super) async fn end_for_good(record: &Path) {
+    loop {
+        if shim::is_alive(record).unwrap_or(false) {
+            // One that can't be reached is about to end; its lock tells when.
+            let _ = shim::request(record, shim::Request::Stop(Stop::Term));
+            let gone = record.to_owned();
+            let _ = tokio::task::spawn_blocking(move || shim::wait_gone(&gone)).await;
+        }
+        let outdated = record.to_owned();
+        match tokio::task::spawn_blocking(move || shim::outdate(&outdated)).await {
+            // It took its lock just now.
+            Ok(Ok(false)) => {}
+            // Where there is no record, nothing was begun.
+            Ok(Ok(true) | Err(_)) | Err(_) => break,
+        }
+    }
+    shim::end_orphans(record, Duration::from_millis(agent::GRACE_MS)).await;
+    shim::discard(record);
 }

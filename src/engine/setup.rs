@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::agent::{self, LogReader, WantedOutput};
-use super::verify::{blocking, end_stray};
+use super::verify::blocking;
 use super::{Context, Outbox, command, hooks, include, trouble};
 use crate::run::{Event, Exit, Run, Task, TaskState, Text};
 use crate::shim::{self, Shim};
@@ -71,7 +71,7 @@ fn environment(context: &Context, task: &Task) -> Vec<(String, Text)> {
 
 /// Ends the setups that a dead supervisor left at work.
 pub(super) async fn end_strays(context: &Context, run: &Run) {
-    for task in run.tasks.iter().filter(|task| task.state == TaskState::Preparing) {
-        end_stray(&context.dir.setup(task.name())).await;
+    for task in run.tasks.iter().filter(|task| task.state == TaskState::Preparing && task.setup_due) {
+        command::end_for_good(&context.dir.setup(task.name())).await;
     }
 }

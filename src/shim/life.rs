@@ -32,6 +32,7 @@ pub async fn live(spec: &ShimSpec) -> u8 {
     let mut reporter = Reporter::new();
     let (exit, alive) = match files::hold(dir) {
         Ok(None) => return code::BUSY,
+        Ok(Some(_)) if files::is_outdated(dir, spec.attempt) => return code::BUSY,
         Err(error) => (not_started(format!("cannot lock '{}': {}", spec.dir, words(&error))), None),
         Ok(Some(alive)) => {
             let begun = files::claim(&alive, spec.attempt)

@@ -8,6 +8,7 @@
 //! view). Nothing foreign is printed that did not pass through `text`.
 
 mod agents;
+mod around;
 mod confirm;
 mod conflicts;
 #[cfg(test)]
