@@ -2,6 +2,7 @@
 
 mod agents;
 mod conflicts;
+mod pacing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ mod undo;
 
 pub use agents::AgentsArgs;
 pub use conflicts::ConflictsArgs;
+pub use pacing::PacingArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
 pub use undo::UndoArgs;

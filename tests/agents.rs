@@ -120,7 +120,7 @@ fn the_readme_tells_of_every_agent() {
 }
 
 /// Prompts that a shell, a line-wise reader or an option parser could trip over.
-const ODD: &str = "-x --help\n\n  \"quoted\" 'too' $HOME `id` {task} \\ é\n--\n";
+const ODD: &str = "-x --help\n\n  \"quoted\" 'too' $HOME `id` {prompt} ${task} \\ é\n--\n";
 
 #[test]
 fn each_agent_is_called_by_its_recipe() {
@@ -332,4 +332,76 @@ fn agents_are_completed_by_name() {
     }
     let output = sandbox.parallel(&["complete", "--", "run", "--agent=cl"]).expect(0);
     assert_eq!(output.stdout, "--agent=claude\tClaude Code\n");
+}
+
+/// Which agent worked on which task.
+fn crew(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let spec: Value = serde_json::from_slice(&fs::read(sandbox.record().join("run.json")).unwrap()).unwrap();
+    let tasks = spec["tasks"].as_array().unwrap().iter();
+    let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    tasks.map(|task| (name(&task["name"]), name(&task["agent"]["name"]))).collect()
+}
+
+fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+#[test]
+fn several_agents_take_turns() {
+    let sandbox = with_agents(&["claude", "codex"]);
+    run(&sandbox, &["-a", "claude,codex", "-p", "go", "one", "two", "three"]).expect(0);
+    assert_eq!(crew(&sandbox), pairs(&[("one", "claude"), ("two", "codex"), ("three", "claude")]));
+    assert_eq!(argv(&sandbox).matches("<exec>").count(), 1, "codex was called once: {}", argv(&sandbox));
+    let refused = run(&sandbox, &["-a", "claude,gemini", "-p", "go", "four"]).expect(3);
+    refused.tells(&["agent 'gemini' is not on PATH", "claude, codex"]);
+}
+
+#[test]
+fn rules_route_tasks_to_the_agent_that_suits_them() {
+    let sandbox = with_agents(&["claude", "codex"]);
+    for (agent, pattern) in [
+        ("codex", "tests"),
+        ("codex", "flaky"),
+        ("gemini", "docs"),
+        ("claude", "refactor"),
+        ("claude", "tests"),
+    ] {
+        sandbox.git(&["config", "--add", &format!("parallel.route.{agent}.pattern"), pattern]);
+    }
+    let tasks = ["x=Mend the flaky tests", "y=Refactor it", "z=Write the docs", "w=Other"];
+    run(&sandbox, &[&["-a", "auto"], &tasks[..]].concat()).expect(0);
+    let expected = [("x", "codex"), ("y", "claude"), ("z", "claude"), ("w", "claude")];
+    assert_eq!(crew(&sandbox), pairs(&expected), "gemini is not there, and the first that is takes the rest");
+    let none = with_agents(&[]);
+    run(&none, &["-a", "auto", "a=x"]).expect(3).tells(&["no agent that is known is on PATH"]);
+}
+
+#[test]
+fn one_task_can_be_given_to_each_agent() {
+    let sandbox = with_agents(&["claude", "codex"]);
+    let before = sandbox.snapshot();
+    let output = run(&sandbox, &["-a", "claude,codex", "--each-agent", "auth=Add a login form"]).expect(0);
+    output.tells(&["auth-claude", "auth-codex", "git parallel land"]);
+    sandbox.expect_states(&[("auth-claude", "finished"), ("auth-codex", "finished")]);
+    assert!(
+        sandbox.has_ref("refs/heads/feature/auth-claude") && sandbox.has_ref("refs/heads/feature/auth-codex")
+    );
+    sandbox.parallel(&["land", "auth-codex"]).expect(0);
+    sandbox.expect_states(&[("auth-claude", "finished"), ("auth-codex", "landed")]);
+    sandbox.check(&before);
+    run(&sandbox, &["--each-agent", "x", "--", "true"]).expect(2).tells(&["--agent"]);
+}
+
+/// A task's placeholders work in its prompt, as in the arguments; nothing else in it changes.
+#[test]
+fn placeholders_work_in_prompts() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(r#"cat "$GIT_PARALLEL_PROMPT_FILE" >$task.txt; commit"#);
+    let prompt =
+        "Work on {task} in {branch} (from {base}), ${task} {{x}} {prompt} {other} $(id) `id` \"'\u{1}\n";
+    sandbox.run(&["-p", prompt, "auth"], &agent).expect(0);
+    let base = sandbox.oid("main~1");
+    let expected =
+        prompt.replacen("{task}", "auth", 1).replace("{branch}", "feature/auth").replace("{base}", &base);
+    assert_eq!(sandbox.read("auth.txt"), expected);
 }

@@ -84,6 +84,7 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
         "landed",
         "preparing",
         "queued",
+        "rate-limited",
         "rejected",
         "rolled-back",
         "running",

@@ -208,7 +208,7 @@ fn prompts_reach_the_agent_byte_for_byte() {
         r#"printf %s "$1" > "$IO/argument-$task"; cat "$GIT_PARALLEL_PROMPT_FILE" > "$IO/file-$task"
            stat -c %a "$GIT_PARALLEL_PROMPT_FILE" > "$IO/mode""#,
     );
-    let hostile = "it's \"quoted\" $(touch pwned) `id` ${HOME} {task} \\n\n\ttabs; and = é日\n\n";
+    let hostile = "it's \"quoted\" $(touch pwned) `id` ${HOME} ${task} {prompt} \\n\n\ttabs; and = é日\n\n";
     sandbox.write("../prompt.txt", "from a file\nwith two lines\n");
     let mut command = args(&["run", "-y", "-P", "../prompt.txt"]);
     command.push(format!("own={hostile}").into());

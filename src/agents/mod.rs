@@ -1,6 +1,8 @@
 //! Agent commands: which are known or configured, are they there, and how each is called.
 
 mod known;
+mod limits;
+mod route;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use crate::plan;
 use crate::run::{AgentCall, Text};
 
 pub use known::{KNOWN, Known};
+pub use limits::Limits;
+pub use route::{Route, Subject, suited};
 
 /// Whether a command is on `PATH`, or an executable file where it is a path.
 pub fn find(command: &OsStr) -> bool {

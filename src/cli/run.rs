@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::StrategyArg;
+use super::{PacingArgs, StrategyArg};
 use crate::plan::parse_duration;
 
 /// Start a run and see it through.
@@ -41,8 +41,14 @@ pub struct RunArgs {
     #[arg(last = true, value_name = "AGENT", value_hint = ValueHint::CommandWithArguments)]
     pub agent: Vec<OsString>,
     /// A known agent, instead of AGENT; see 'git parallel agents' [default: parallel.agent]
-    #[arg(short = 'a', long = "agent", value_name = "NAME")]
-    pub agent_name: Option<String>,
+    ///
+    /// Several, with commas between them, take turns: 'claude,codex'. 'auto' takes for each task the one that
+    /// suits it best by parallel.route.NAME.pattern, else the first that is on PATH.
+    #[arg(short = 'a', long = "agent", value_name = "NAME", value_delimiter = ',')]
+    pub agent_names: Vec<String>,
+    /// Give every task to each agent of -a; their branches are left for 'git parallel land'
+    #[arg(long, requires = "agent_names", conflicts_with = "atomic")]
+    pub each_agent: bool,
     /// Prompt of every task that has none of its own
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -109,6 +115,9 @@ pub struct RunArgs {
     /// Start an agent that fails again, up to N times [default: 0, parallel.retries]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: Option<u32>,
+    /// What holds new starts back.
+    #[command(flatten)]
+    pub pacing: PacingArgs,
     /// Keep worktrees and branches of landed tasks
     #[arg(long)]
     pub keep: bool,

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use super::place::bad_config;
 use super::print;
-use super::run::default_agent;
+use super::run::default_agents;
 use crate::agents::Agent;
 use crate::cli::AgentsArgs;
 use crate::engine::preflight;
@@ -15,10 +15,9 @@ use crate::ui::{self, AgentRow, Settings, Verbosity};
 /// Lists the agents that are known.
 pub fn agents(args: &AgentsArgs) -> Result<u8> {
     let config = config()?;
-    let default = default_agent(&config);
+    let defaults = default_agents(&config);
     let registry = preflight::registry(&config);
-    let mut rows: Vec<AgentRow> =
-        registry.agents().iter().map(|agent| row(agent, default.as_deref())).collect();
+    let mut rows: Vec<AgentRow> = registry.agents().iter().map(|agent| row(agent, &defaults)).collect();
     rows.sort_by_key(|row| !row.found);
     if args.json {
         print(&format!("{:#}\n", ui::agents_json(&rows)))?;
@@ -39,7 +38,7 @@ pub(super) fn config() -> Result<Config> {
     config.map_err(bad_config)
 }
 
-fn row(agent: &Agent, default: Option<&str>) -> AgentRow {
+fn row(agent: &Agent, defaults: &[String]) -> AgentRow {
     AgentRow {
         name: agent.name.clone(),
         title: agent.title(),
@@ -47,7 +46,7 @@ fn row(agent: &Agent, default: Option<&str>) -> AgentRow {
         path: agent.path().map(Into::into),
         command: agent.call(&[]).argv,
         configured: agent.is_configured(),
-        default: default == Some(agent.name.as_str()),
+        default: defaults.contains(&agent.name),
         docs: agent.docs(),
     }
 }

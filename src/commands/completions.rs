@@ -87,7 +87,7 @@ fn command(words: &[OsString]) -> clap::Command {
     Cli::command()
         .mut_subcommand("run", |c| {
             let c = c.mut_arg("into", |a| a.add(branches())).mut_arg("base", |a| a.add(branches()));
-            c.mut_arg("agent_name", |a| a.add(agents())).mut_arg("on_conflict", |a| a.add(agents()))
+            c.mut_arg("agent_names", |a| a.add(agents())).mut_arg("on_conflict", |a| a.add(agents()))
         })
         .mut_subcommand("status", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("wait", |c| c.mut_arg("run", |a| a.add(runs())))

@@ -5,9 +5,9 @@ use anyhow::Result;
 use super::place::Place;
 use super::print;
 use crate::cli::DoctorArgs;
-use crate::engine::preflight::{self, Ask, OnExisting};
+use crate::engine::preflight::{self, Ask};
 use crate::error::exit;
-use crate::run::{Hooks, Leftovers, Strategy};
+use crate::run::Strategy;
 use crate::store::Lock;
 
 /// Checks whether a run could start here.
@@ -32,27 +32,10 @@ fn nothing(place: &Place) -> Ask {
     let strategy = place.config.string("parallel.strategy").map(|name| name.to_string());
     let configured = Strategy::ALL.into_iter().find(|known| strategy.as_deref() == Some(known.name()));
     Ask {
-        tasks: Ok(Vec::new()),
-        agent: Vec::new(),
-        agent_name: super::run::default_agent(&place.config),
-        prompt: None,
-        jobs: 1,
+        agent_names: super::run::default_agents(&place.config),
         target: place.config.string("parallel.target"),
-        base: None,
-        prefix: String::new(),
-        existing: OnExisting::Fail,
-        allow_dirty: false,
         strategy: configured.unwrap_or_default(),
-        no_ff: false,
-        land: true,
-        keep: false,
-        leftovers: Leftovers::Commit,
-        timeout_ms: None,
-        retries: 0,
-        verify: None,
         on_conflict: super::run::command(None, place.config.string("parallel.onConflict")),
-        hooks: Hooks::default(),
-        atomic: false,
-        keep_going: false,
+        ..Ask::nothing()
     }
 }

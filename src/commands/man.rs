@@ -20,7 +20,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use sections::{
     AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
-    FILES, PLAN_FILE, RESOLVER, Section, VERIFICATION,
+    FILES, PACING, PLAN_FILE, RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -72,6 +72,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
             &around::WORKTREES,
             &around::HOOKS,
             &VERIFICATION,
+            &PACING,
             &RESOLVER,
             &EXIT_STATUS,
             &CONFIGURATION,

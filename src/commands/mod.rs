@@ -13,6 +13,7 @@ mod land;
 mod list;
 mod logs;
 mod man;
+mod pacing;
 mod place;
 mod plan_file;
 mod resolve;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, exit};
 use crate::plan::file::{self, Agent, Command, Format, Plan, PlannedTask, Problem, Prompt};
-use crate::plan::{Own, Request, Wanted};
+use crate::plan::{LABELS, Own, Request, Wanted};
 use crate::run::{AgentCall, Text};
 
 /// Reads the plan at `path`, `-` being standard input, with the prompts that it has in files.
@@ -66,7 +66,7 @@ fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Optio
     };
     let own = task.env.iter().map(|(name, value)| (name.clone(), Text::from(value.as_str())));
     let labels = (!task.labels.is_empty()).then(|| Text::from(task.labels.join(",")));
-    let env = own.chain(labels.map(|labels| ("GIT_PARALLEL_LABELS".to_owned(), labels)));
+    let env = own.chain(labels.map(|labels| (LABELS.to_owned(), labels)));
     let own = Own {
         depends_on: task.depends_on.clone(),
         agent: task.agent.as_ref().map(|agent| match agent {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
+use super::pacing::pacing;
 use super::place::{Place, bad_config};
 use super::{hooks, narrate, plan_file, print, settings_of};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
@@ -29,6 +30,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 
     let draft = preflight::check(&place.repo, &place.config, &place.layout, question)
         .map_err(|problems| preflight::refuse(&problems))?;
+    for note in &draft.notes {
+        narrate(&format!("note: {note}\n"));
+    }
     let worktrees = draft.worktrees.clone();
     let now = Timestamp::now();
     let plan = |look: &Look, draft: Draft| {
@@ -93,10 +97,16 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         Some(path) => plan_file::read(path).map(|(planned, tasks)| (planned, Ok(tasks)))?,
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
-    if args.no_land && tasks.iter().flatten().any(|task| task.own.waits()) {
+    let tasks = if args.each_agent {
+        tasks.and_then(|tasks| plan::for_each_agent(&tasks, &args.agent_names))
+    } else {
+        tasks
+    };
+    if (args.no_land || args.each_agent) && tasks.iter().flatten().any(|task| task.own.waits()) {
+        let option = if args.each_agent { "--each-agent" } else { "--no-land" };
         return Err(Failure::new(
             exit::USAGE,
-            "with --no-land, tasks that depend on others would never start",
+            format!("with {option}, tasks that depend on others would never start"),
         )
         .safe("Nothing was created or changed.")
         .into());
@@ -120,7 +130,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     let jobs = if args.sequential { 1 } else { args.jobs.or(planned.jobs).unwrap_or(configured.jobs) };
     Ok(Ask {
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
-        agent_name: agent_name(args, config, &tasks)?,
+        agent_names: agent_names(args, config, &tasks)?,
         tasks,
         prompt,
         jobs,
@@ -141,7 +151,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         allow_dirty: args.allow_dirty,
         strategy,
         no_ff: args.no_ff,
-        land: !args.no_land,
+        land: !args.no_land && !args.each_agent,
         keep: args.keep,
         leftovers,
         retries: args.retries.unwrap_or(configured.retries),
@@ -149,23 +159,24 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         verify: verify(args, planned.verify.as_deref(), configured.verify, jobs),
         on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
         hooks: hooks::asked(args.setup.as_deref(), Hooks::default(), config),
+        pacing: pacing(&args.pacing, config).map_err(bad_config)?,
         atomic: args.atomic || planned.atomic == Some(true),
         keep_going: args.keep_going,
     })
 }
 
-/// The agent's name, if it is asked for by one. A command after `--` goes before the name in the configuration.
-fn agent_name(
+/// The agents' names, if they are asked for so. A command after `--` goes before the names in the configuration.
+fn agent_names(
     args: &RunArgs,
     config: &Config,
     tasks: &Result<Vec<plan::Request>, Vec<String>>,
-) -> Result<Option<String>> {
-    if args.agent_name.is_some() || !args.agent.is_empty() {
-        return Ok(args.agent_name.clone());
+) -> Result<Vec<String>> {
+    if !args.agent_names.is_empty() || !args.agent.is_empty() {
+        return Ok(args.agent_names.clone());
     }
-    let configured = default_agent(config);
+    let configured = default_agents(config);
     let needed = tasks.iter().flatten().any(|task| task.own.agent.is_none());
-    if configured.is_none() && needed {
+    if configured.is_empty() && needed {
         return Err(Failure::new(exit::USAGE, "no AGENT is given")
             .safe("Nothing was created or changed.")
             .hint("the agent's command follows '--': git parallel run TASK... -- AGENT [ARG]...")
@@ -175,9 +186,10 @@ fn agent_name(
     Ok(configured)
 }
 
-/// The name of the agent that the configuration asks for.
-pub fn default_agent(config: &Config) -> Option<String> {
-    config.string("parallel.agent").map(|name| name.to_string()).filter(|name| !name.is_empty())
+/// The names of the agents that the configuration asks for.
+pub fn default_agents(config: &Config) -> Vec<String> {
+    let names = config.string("parallel.agent").map(|names| names.to_string()).unwrap_or_default();
+    names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 pub(super) fn milliseconds(time: Duration) -> u64 {
@@ -279,7 +291,7 @@ impl Configured {
     }
 }
 
-fn bad(key: &str, value: &str, why: &str) -> anyhow::Error {
+pub(super) fn bad(key: &str, value: &str, why: &str) -> anyhow::Error {
     anyhow::anyhow!("bad value '{value}' for '{key}': {why}")
 }
 

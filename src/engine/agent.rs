@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Context, Outbox};
+use super::{Context, Outbox, pacing};
 use crate::plan;
 use crate::run::{AgentCall, Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
@@ -57,7 +57,11 @@ pub(super) async fn supervise(
     } else {
         exit
     };
-    outbox.event(Event::AgentExited { task: task.name().clone(), exit });
+    let name = task.name().clone();
+    let plain = exit.clone();
+    let read = tokio::task::spawn_blocking(move || pacing::read_output(&context, &task, plain));
+    let exit = read.await.unwrap_or(exit);
+    outbox.event(Event::AgentExited { task: name, exit });
 }
 
 /// What became of this attempt so far.
@@ -162,14 +166,13 @@ async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shi
 }
 
 fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
-    let prompt = Text::from(task.spec.prompt.as_deref().unwrap_or_default());
+    let prompt = prompt(context, task).unwrap_or_default();
     let prompt_file = Text::from(context.dir.prompt(task.name()));
-    let of_the_run = (context.spec.agent.as_slice(), context.spec.agent_shell);
-    let agent = task.spec.agent.as_ref().map_or(of_the_run, |call| (&call.argv, call.shell));
+    let (argv, _, shell) = task.agent(&context.spec);
     ShimSpec {
         dir: context.dir.task(task.name()).into(),
         attempt: task.attempt,
-        argv: arguments(context, task, agent, &prompt, &prompt_file),
+        argv: arguments(context, task, (argv, shell), &prompt, &prompt_file),
         cwd: task.spec.worktree.clone(),
         env: context.environment(task),
         scrub: scrubbed(),
@@ -185,6 +188,15 @@ pub(super) fn scrubbed() -> Vec<String> {
     crate::git::LOCAL_ENV_VARS.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// The task's prompt, if it has one, with its placeholders replaced.
+pub(super) fn prompt(context: &Context, task: &Task) -> Option<Text> {
+    let prompt = Text::from(task.spec.prompt.as_deref()?);
+    let prompt_file = Text::from(context.dir.prompt(task.name()));
+    Some(with_placeholders(context, task, &[("prompt_file", &prompt_file)], |known| {
+        plan::expand(&prompt, known)
+    }))
+}
+
 /// An argument vector with its placeholders replaced; if it is a shell's, nothing is in its command.
 pub(super) fn arguments(
     context: &Context,
@@ -193,25 +205,36 @@ pub(super) fn arguments(
     prompt: &Text,
     prompt_file: &Text,
 ) -> Vec<Text> {
+    with_placeholders(context, task, &[("prompt", prompt), ("prompt_file", prompt_file)], |known| {
+        let expand = |(place, argument): (usize, &Text)| match shell && place == AgentCall::SCRIPT {
+            true => argument.clone(),
+            false => plan::expand(argument, known),
+        };
+        argv.iter().enumerate().map(expand).collect()
+    })
+}
+
+/// Lets `then` see what the placeholders stand for: what is known of every task, and `more`.
+fn with_placeholders<T>(
+    context: &Context,
+    task: &Task,
+    more: &plan::Placeholders,
+    then: impl FnOnce(&plan::Placeholders) -> T,
+) -> T {
     let spec = &task.spec;
     let name = Text::from(spec.name.0.as_str());
     let base = Text::from(context.base_of(task).as_str());
     let slot = Text::from(task.slot.to_string());
-    let placeholders = [
+    let mut known = vec![
         ("task", &name),
         ("branch", &spec.branch),
         ("worktree", &spec.worktree),
         ("base", &base),
         ("target", &context.spec.target),
-        ("prompt", prompt),
-        ("prompt_file", prompt_file),
         ("slot", &slot),
     ];
-    let expand = |(place, argument): (usize, &Text)| match shell && place == AgentCall::SCRIPT {
-        true => argument.clone(),
-        false => plan::expand(argument, &placeholders),
-    };
-    argv.iter().enumerate().map(expand).collect()
+    known.extend_from_slice(more);
+    then(&known)
 }
 
 /// Reads what is new in a log, as much of it as somebody wants to see.

@@ -21,6 +21,7 @@ mod include;
 mod landed;
 mod landing;
 mod notice;
+mod pacing;
 pub mod preflight;
 mod prepare;
 mod recover;
@@ -117,6 +118,7 @@ pub struct Engine {
     noticed: bool,
     /// Tasks that needed one before.
     known_needs: HashSet<TaskName>,
+    machine: pacing::Machine,
     broken: Option<anyhow::Error>,
 }
 
@@ -140,6 +142,7 @@ impl Engine {
             notices: JoinSet::new(),
             noticed: false,
             known_needs: HashSet::new(),
+            machine: pacing::Machine::default(),
             broken: None,
         }
     }
@@ -200,6 +203,7 @@ impl Engine {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while self.broken.is_none() {
+            self.end_pauses();
             self.act();
             self.foresight.follow(&self.run);
             self.notice_needs();
@@ -212,6 +216,7 @@ impl Engine {
                 Some(told) = self.notices.join_next(), if !self.notices.is_empty() => {
                     self.noticed(told.unwrap_or(notice::Told::Given));
                 }
+                () = pacing::wait(&self.run) => {}
                 _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
             }
         }
@@ -310,15 +315,18 @@ impl Engine {
 
     /// Starts all that can be started. The intents are on disk before any worker moves.
     fn act(&mut self) {
+        self.look_at_machine();
         let mut actions = decide(&self.run);
         let mut next = 0;
         while next < actions.len() && self.broken.is_none() {
             if actions[next] == Action::Finish {
                 self.tidy_up();
             }
+            self.note_start(&actions[next]);
             self.record(actions[next].intent(&self.run));
             next += 1;
             if next == actions.len() {
+                self.look_at_machine();
                 actions.extend(decide(&self.run));
             }
         }
@@ -351,6 +359,7 @@ impl Engine {
                 | Action::RollBack { .. }
                 | Action::Block { .. }
                 | Action::TakeUp { .. }
+                | Action::Withhold { .. }
                 | Action::Finish => {}
             }
         }

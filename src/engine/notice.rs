@@ -59,8 +59,9 @@ fn on_desktop(message: &str, find: impl Fn(&str) -> Option<PathBuf>) -> Option<V
 
 /// Whether the run goes no further with this task without a person.
 pub(super) fn needs_a_person(run: &Run, task: &Task) -> bool {
-    use TaskState::{Conflicted, Failed, Held, Rejected, TimedOut};
-    matches!(task.state, Conflicted | Rejected | Held | Failed | TimedOut) && run.is_at_rest(task)
+    use TaskState::{Conflicted, Failed, Held, RateLimited, Rejected, TimedOut};
+    matches!(task.state, Conflicted | Rejected | Held | Failed | TimedOut | RateLimited)
+        && run.is_at_rest(task)
 }
 
 /// The repository's name, for whoever has several.

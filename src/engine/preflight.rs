@@ -14,8 +14,8 @@ use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
 use crate::run::{
-    AgentCall, Gates, Hooks, Leftovers, Oid, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskSpec, Text,
-    Verify,
+    AgentCall, Gates, Hooks, Leftovers, Oid, Pacing, Regenerate, Resolver, RunId, RunSpec, Strategy,
+    TaskSpec, Text, Verify,
 };
 use crate::store::Layout;
 
@@ -26,10 +26,10 @@ pub use agents::registry;
 pub struct Ask {
     /// The tasks, or why their names are refused.
     pub tasks: Result<Vec<Request>, Vec<String>>,
-    /// The agent's argument vector; with a name, more arguments for the agent of that name.
+    /// The agent's argument vector; with names, more arguments for the agents of those names.
     pub agent: Vec<Text>,
-    /// The agent's name, if it is asked for by one.
-    pub agent_name: Option<String>,
+    /// The agents' names, if they are asked for so: tasks are given to them in turn.
+    pub agent_names: Vec<String>,
     /// Prompt of tasks that have none.
     pub prompt: Option<String>,
     /// Agents at once.
@@ -64,10 +64,48 @@ pub struct Ask {
     pub on_conflict: Option<Text>,
     /// See [`RunSpec::hooks`].
     pub hooks: Hooks,
+    /// See [`RunSpec::pacing`].
+    pub pacing: Pacing,
     /// See [`RunSpec::atomic`].
     pub atomic: bool,
     /// See [`RunSpec::keep_going`].
     pub keep_going: bool,
+}
+
+impl Ask {
+    /// A run without tasks.
+    pub fn nothing() -> Ask {
+        Ask {
+            tasks: Ok(Vec::new()),
+            agent: Vec::new(),
+            agent_names: Vec::new(),
+            prompt: None,
+            jobs: 1,
+            target: None,
+            base: None,
+            prefix: String::new(),
+            existing: OnExisting::Fail,
+            allow_dirty: false,
+            strategy: Strategy::default(),
+            no_ff: false,
+            land: true,
+            keep: false,
+            leftovers: Leftovers::Commit,
+            timeout_ms: None,
+            retries: 0,
+            verify: None,
+            on_conflict: None,
+            hooks: Hooks::default(),
+            pacing: Pacing::default(),
+            atomic: false,
+            keep_going: false,
+        }
+    }
+
+    /// Whether each task is given to the agent that suits it best.
+    fn is_auto(&self) -> bool {
+        matches!(&self.agent_names[..], [only] if only == agents::AUTO)
+    }
 }
 
 /// What to do when a branch or worktree is there already.
@@ -115,6 +153,8 @@ pub struct Draft {
     pub worktrees: PathBuf,
     tasks: Vec<TaskSpec>,
     agent: AgentCall,
+    /// What a person should know of the choice of agents.
+    pub notes: Vec<String>,
     on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
@@ -163,6 +203,7 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            pacing: self.ask.pacing,
             include: self.include,
             hooks: self.ask.hooks,
             tasks: self.tasks,
@@ -188,7 +229,8 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let include = policy::include(repo, config, &mut problems);
-    let agent = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
+    place::check_pacing(&ask.pacing, &mut problems);
+    let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
     if let Some(base) = &base {
         place::check_room(repo, base, &worktrees, tasks.len(), &mut problems);
@@ -202,7 +244,8 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             base,
             worktrees,
             tasks,
-            agent,
+            agent: crew.agent,
+            notes: crew.notes,
             on_conflict,
             gates,
             regenerate,

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, collect, gates, include, landing};
+use super::{Context, agent, collect, gates, include, landing};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -35,11 +35,6 @@ impl Place {
 fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     let spec = &task.spec;
     let record = context.dir.create_task(&spec.name).context("cannot create the task's record")?;
-    if let Some(prompt) = &spec.prompt {
-        let path = record.join("prompt.md");
-        crate::store::write_atomically(&path, prompt.as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
     // Its agent need not have been started: there was no room for it, or the setup failed.
     let again = task.attempt > 0 || task.worktree_created;
     let place = match (again, task.fresh) {
@@ -47,6 +42,12 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
         (true, true) => start_over(context, task)?,
         (false, _) => make(context, task)?,
     };
+    let based = Task { base: Some(place.base.clone()), ..task.clone() };
+    if let Some(prompt) = agent::prompt(context, &based) {
+        let path = record.join("prompt.md");
+        crate::store::write_atomically(&path, prompt.as_bstr())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     gates::remember(context, task)?;
     let mut notes: Vec<String> = place.note.into_iter().collect();
     if place.is_new && !context.spec.include.is_empty() {

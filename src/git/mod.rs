@@ -65,7 +65,7 @@ pub use moves::{
     branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
     was_transferred,
 };
-pub use pathspec::{changed_matching, check_pathspecs, larger_files};
+pub use pathspec::{changed_matching, check_pathspecs, larger_files, tree_matching};
 pub use publish::{Published, publish};
 pub use rebase::OLDEST_GIT_FOR_REBASE;
 pub use recover::recover;

@@ -30,6 +30,16 @@ pub fn changed_matching(repo: &Repository, from: &Oid, to: &Oid, pathspecs: &[Te
     diff(repo, from, to, "--name-only").args(pathspecs.iter().map(Text::as_os_str)).entries()
 }
 
+/// The files of a commit that the pathspecs match, by git's own rules; none without pathspecs.
+///
+/// # Errors
+/// git's words, if one of them is no pathspec.
+pub fn tree_matching(repo: &Repository, commit: &Oid, pathspecs: &[Text]) -> Result<Vec<Text>> {
+    let empty = gix::ObjectId::empty_tree(repo.gix().object_hash()).to_string();
+    let empty = Oid::try_from(empty.as_str()).map_err(|_| anyhow!("no name for the empty tree"))?;
+    changed_matching(repo, &empty, commit, pathspecs)
+}
+
 /// Checks that git takes these for pathspecs; `commit` may be any.
 ///
 /// # Errors
@@ -102,6 +112,8 @@ mod tests {
             );
         }
         assert!(changed_matching(&repo, &from, &to, &[]).unwrap().is_empty());
+        assert_eq!(tree_matching(&repo, &from, &texts(&["*.key"])).unwrap(), texts(&["old.key"]));
+        assert_eq!(tree_matching(&repo, &to, &texts(&["ci", ":!ci/deep"])).unwrap(), texts(&["ci/a"]));
         for bad in ["", ":(bogus)x", "../x"] {
             assert!(check_pathspecs(&repo, &from, &texts(&[bad])).is_err(), "{bad}");
         }

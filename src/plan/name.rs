@@ -80,6 +80,26 @@ pub fn parse_requests(arguments: &[String]) -> Result<Vec<Request>, Vec<String>>
     if problems.is_empty() { Ok(requests) } else { Err(problems) }
 }
 
+/// Each task once for each agent, so that their work can be compared: `auth-claude`, `auth-codex`. Every problem
+/// is reported, one line each.
+pub fn for_each_agent(requests: &[Request], agents: &[String]) -> Result<Vec<Request>, Vec<String>> {
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for request in requests {
+        for agent in agents {
+            let name = format!("{}-{agent}", request.name);
+            match check_name(&name) {
+                Ok(()) => {
+                    let own = Own { agent: Some(Wanted::Name(agent.clone())), ..request.own.clone() };
+                    all.push(Request { name: TaskName(name), prompt: request.prompt.clone(), own });
+                }
+                Err(why) => problems.push(format!("bad task name '{}': {why}", name.escape_debug())),
+            }
+        }
+    }
+    problems.extend(clashes(&all).into_iter().map(|(_, what)| what));
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
 /// A name is one or more parts with `/` between them; a part starts with an ASCII letter or digit and
 /// goes on with letters and digits of any script, `.`, `_` and `-`. What git refuses in a branch name
 /// (`git help check-ref-format`) is refused here too.

@@ -17,6 +17,7 @@ impl Run {
         let bad = matches!(
             task.state,
             TaskState::Failed
+                | TaskState::RateLimited
                 | TaskState::TimedOut
                 | TaskState::Aborted
                 | TaskState::Conflicted

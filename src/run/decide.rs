@@ -56,6 +56,11 @@ pub enum Action {
         /// The stage.
         stage: u32,
     },
+    /// The task is not started any more, for what the run has cost.
+    Withhold {
+        /// The task.
+        task: TaskName,
+    },
     /// Nothing is left to do.
     Finish,
 }
@@ -70,6 +75,7 @@ impl Action {
             Action::RollBack { task } => Event::RolledBack { task: task.clone() },
             Action::Block { task, by } => Event::Blocked { task: task.clone(), by: by.clone() },
             Action::TakeUp { task } => Event::TakenUp { task: task.clone() },
+            Action::Withhold { task } => Event::Withheld { task: task.clone() },
             Action::Step { task, step } => Event::Begun { task: task.clone(), step: step.clone() },
             Action::Stop { task, stop } => Event::StopSent { task: task.clone(), stop: *stop },
             Action::OpenStage { stage } => Event::StageOpening { stage: *stage },
@@ -129,7 +135,11 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
         TaskState::Preparing if task.prepared => Step::Start { attempt: task.attempt + 1 },
         TaskState::Preparing => Step::Prepare { slot: task.slot, base: task.start.clone() },
         TaskState::Running => Step::Start { attempt: task.attempt },
-        TaskState::Finished | TaskState::Failed | TaskState::TimedOut | TaskState::Aborted
+        TaskState::Finished
+        | TaskState::Failed
+        | TaskState::RateLimited
+        | TaskState::TimedOut
+        | TaskState::Aborted
             if task.attempt > 0 && !task.collected =>
         {
             Step::Collect
@@ -148,7 +158,7 @@ fn wants_clean_up(run: &Run, task: &Task) -> bool {
 
 /// Before the first task of a stage starts, the hook for that is run.
 fn open_stage(run: &Run) -> Option<Action> {
-    if run.opening.is_some() {
+    if run.opening.is_some() || run.is_spent() || run.held_back.is_some() {
         return None;
     }
     let open = run.open_stage();
@@ -166,16 +176,26 @@ fn has_opened(run: &Run, task: &Task) -> bool {
 /// Queued tasks start while there are free slots: those first that most others wait for, else in their
 /// order.
 fn prepare(run: &Run) -> Vec<Action> {
+    if run.is_spent() {
+        let queued = run.tasks.iter().filter(|task| task.state == TaskState::Queued);
+        return queued.map(|task| Action::Withhold { task: task.name().clone() }).collect();
+    }
+    if run.held_back.is_some() {
+        return Vec::new();
+    }
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
-    let free = (0..run.jobs).filter(|slot| !taken.contains(slot));
+    let room = (run.throttled.unwrap_or(run.jobs) as usize).saturating_sub(taken.len());
+    let free = (0..run.jobs).filter(|slot| !taken.contains(slot)).take(room);
     let open = run.open_stage();
     let starts = |t: &Task| t.state == TaskState::Queued && run.is_ready(t, open) && has_opened(run, t);
-    let waits = |t: &Task| starts(t) || run.will_retry(t);
+    let waits = |t: &Task| starts(t) || run.may_try_again(t);
     let mut queued: Vec<(usize, &Task)> = run.tasks.iter().enumerate().filter(|(_, t)| waits(t)).collect();
     queued.sort_by_key(|(i, _)| std::cmp::Reverse(run.heights.get(*i)));
     let step = |((_, task), slot): ((usize, &Task), u32)| {
         let base = if task.attempt == 0 { run.start_of(task) } else { None };
         Action::Step { task: task.name().clone(), step: Step::Prepare { slot, base } }
     };
-    queued.into_iter().zip(free).map(step).collect()
+    // Where the machine is watched, it is looked at before each.
+    let most = if run.spec.pacing.watches_machine() { 1 } else { usize::MAX };
+    queued.into_iter().zip(free).take(most).map(step).collect()
 }

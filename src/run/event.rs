@@ -3,53 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanUp, Conflict, Exit, Landing, Oid, Revert, Stop, StopCause, TaskName, Text, Work};
-
-/// A piece of work that was begun for a task. It is journalled before the worker starts, so that
-/// after a crash everybody knows what may be half done.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// Making branch and worktree, in the given slot.
-    Prepare {
-        /// Which of the run's slots the task holds, from 0.
-        slot: u32,
-        /// What the branch starts from, or what is on top of that, for a task that depends on others.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        base: Option<Oid>,
-    },
-    /// Running the setup in the new worktree.
-    Setup,
-    /// Starting the agent.
-    Start {
-        /// Which attempt this is, from 1.
-        attempt: u32,
-    },
-    /// Looking at what the agent left.
-    Collect,
-    /// Making a candidate off to the side.
-    Merge {
-        /// The candidate of the task before, which is to land first; the target's tip if `None`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        onto: Option<Oid>,
-    },
-    /// Running the check on the candidate.
-    Verify {
-        /// Which of the places to check in it has, from 0.
-        slot: u32,
-    },
-    /// Moving the target to the candidate.
-    Publish,
-    /// Having a conflict settled by the resolver.
-    Resolve {
-        /// How often it was tried, this time included.
-        attempt: u32,
-    },
-    /// Running the hook for landed tasks.
-    AfterLand,
-    /// Removing worktree and branch of a task that needs them no more.
-    CleanUp,
-}
+use super::{CleanUp, Conflict, Exit, Landing, Oid, Revert, Step, Stop, StopCause, TaskName, Text, Work};
 
 /// A fact. The only thing that changes a [`super::Run`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -130,6 +84,23 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// The pause before a task is tried again is over.
+    PauseOver {
+        /// The task.
+        task: TaskName,
+    },
+    /// The task is not started any more: the run has cost as much as it may.
+    Withheld {
+        /// The task.
+        task: TaskName,
+    },
+    /// The machine is busy: no more agents are started for now.
+    StartsHeld {
+        /// How busy.
+        reason: String,
+    },
+    /// Agents are started again.
+    StartsFreed,
     /// What the agent left was looked at, and pinned.
     Collected {
         /// The task.
@@ -350,6 +321,8 @@ impl Event {
             | Event::AgentDeferred { task }
             | Event::StopSent { task, .. }
             | Event::AgentExited { task, .. }
+            | Event::PauseOver { task }
+            | Event::Withheld { task }
             | Event::Collected { task, .. }
             | Event::NothingToLand { task, .. }
             | Event::Held { task, .. }
@@ -373,6 +346,8 @@ impl Event {
             | Event::CleanedUp { task, .. } => Some(task),
             Event::RunStarted { .. }
             | Event::JobsReduced { .. }
+            | Event::StartsHeld { .. }
+            | Event::StartsFreed
             | Event::StopRequested { .. }
             | Event::StageOpening { .. }
             | Event::StageOpened { .. }

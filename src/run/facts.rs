@@ -25,6 +25,9 @@ pub struct Exit {
     /// Bytes of output that exceeded the log's cap.
     #[serde(default)]
     pub output_dropped: u64,
+    /// The line of its output by which an agent that failed told that it was sent too many requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
     /// Why the agent could not be started at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
@@ -75,6 +78,8 @@ impl Exit {
             TaskState::Aborted
         } else if self.code == Some(0) {
             TaskState::Finished
+        } else if self.limited.is_some() {
+            TaskState::RateLimited
         } else {
             TaskState::Failed
         }

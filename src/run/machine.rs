@@ -50,6 +50,7 @@ impl Run {
                     Err(illegal(None))
                 }
             }
+            Event::StartsHeld { .. } | Event::StartsFreed => Ok(()),
             Event::RunFinished { .. } => {
                 let over = self.tasks.iter().all(|t| self.is_at_rest(t));
                 if over { Ok(()) } else { Err(illegal(None)) }
@@ -79,6 +80,7 @@ impl Run {
                 self.finished_at = None;
                 self.started += 1;
                 self.opening = None;
+                self.held_back = None;
                 for task in &mut self.tasks {
                     task.working = false;
                     task.checking = None;
@@ -100,6 +102,8 @@ impl Run {
                 self.opened = self.opened.max(Some(*stage));
             }
             Event::JobsReduced { jobs, .. } => self.jobs = (*jobs).max(1),
+            Event::StartsHeld { reason } => self.held_back = Some(reason.clone()),
+            Event::StartsFreed => self.held_back = None,
             Event::StopRequested { tasks, cause, stop } => {
                 let everything = tasks.is_none();
                 if everything {
@@ -166,10 +170,12 @@ impl Run {
             Event::CandidateMade { landing, .. } if stands_on_the_target => self.tip = landing.onto.clone(),
             Event::TargetMoved { tip, .. } => self.tip = tip.clone(),
             Event::CalledOff { task } => self.spoilt_by = Some(task.clone()),
+            Event::AgentExited { exit, .. } => self.throttle(exit.state()),
             Event::LandRequested { .. } => self.spoilt_by = None,
             Event::RetryRequested { .. } => {
                 self.spoilt_by = None;
                 self.takes_up = true;
+                self.spent_before = self.spent();
             }
             _ => {}
         }
@@ -264,7 +270,11 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
     let state = task.state;
     let next = match (state, event) {
         (Queued, Event::Begun { step: Step::Prepare { .. }, .. }) => Preparing,
-        (Failed | TimedOut, Event::Begun { step: Step::Prepare { .. }, .. }) if retries => Preparing,
+        (Queued, Event::Withheld { .. }) => Aborted,
+        (Failed | RateLimited | TimedOut, Event::PauseOver { .. }) if retries => state,
+        (Failed | RateLimited | TimedOut, Event::Begun { step: Step::Prepare { .. }, .. }) if retries => {
+            Preparing
+        }
         (Preparing, Event::Begun { step: Step::Prepare { .. }, .. }) if !task.working => Preparing,
         (Preparing, Event::Prepared { .. }) if task.stop.is_some() => Aborted,
         (Preparing, Event::Prepared { .. }) => Preparing,
@@ -289,12 +299,12 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
         (Running, Event::AgentExited { exit, .. }) => exit.state(),
 
-        (Finished | Failed | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })
+        (Finished | Failed | RateLimited | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })
             if !task.collected && !task.working =>
         {
             state
         }
-        (Finished | Failed | TimedOut | Aborted, Event::Collected { .. }) => state,
+        (Finished | Failed | RateLimited | TimedOut | Aborted, Event::Collected { .. }) => state,
         (Finished, Event::PutOff { .. }) if task.stop.is_some() && !task.working => Held,
         (Finished, Event::NothingToLand { .. }) => Unchanged,
         (Finished, Event::Held { .. }) => Held,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Step, Stop, Task, TaskState, name_some};
+use super::{Event, Exit, Step, Stop, Task, TaskState, name_some};
 
 /// What the task carries along from an event, beside its state.
 pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
@@ -32,7 +32,12 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.finished_at = Some(at);
             task.pid = None;
             task.ready = clock;
-            task.reason = (exit.state() == TaskState::Failed).then(|| exit.words());
+            task.reason = match exit.state() {
+                TaskState::Failed => Some(exit.words()),
+                TaskState::RateLimited => exit.limited.clone(),
+                _ => None,
+            };
+            count(task, exit);
             task.usage = [task.usage, exit.usage].into_iter().flatten().reduce(|a, b| a + b);
             task.exit = Some(exit.clone());
         }
@@ -115,6 +120,8 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.land_named = false;
             task.conflicts.clear();
             task.cleanup = None;
+            task.agent = 0;
+            task.limits = 0;
         }
         Event::CleanedUp { cleanup, .. } => {
             // What comes under its name once it is gone is somebody else's.
@@ -122,10 +129,14 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.branch_created &= cleanup.branch_kept.is_some();
             task.cleanup = Some(cleanup.clone());
         }
+        Event::PauseOver { .. } => task.rested = true,
+        Event::Withheld { .. } => task.reason = Some("the run has cost as much as it may".to_owned()),
         Event::Blocked { by, .. } => task.reason = Some(format!("{by} did not land")),
         Event::Concluded { .. } | Event::CalledOff { .. } | Event::RolledBack { .. } => {}
         Event::RunStarted { .. }
         | Event::JobsReduced { .. }
+        | Event::StartsHeld { .. }
+        | Event::StartsFreed
         | Event::StopRequested { .. }
         | Event::StageOpening { .. }
         | Event::StageOpened { .. }
@@ -133,6 +144,17 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         | Event::Undone { .. }
         | Event::RunFinished { .. } => {}
     }
+}
+
+/// What an attempt was that has ended, and what it means for the next.
+fn count(task: &mut Task, exit: &Exit) {
+    let state = exit.state();
+    task.falls_back = task.cannot_start(exit) && task.agent < task.spec.fallback.len();
+    task.agent += usize::from(task.falls_back);
+    task.limits = if state == TaskState::RateLimited { task.limits + 1 } else { 0 };
+    let failed = matches!(state, TaskState::Failed | TaskState::TimedOut) && !task.falls_back;
+    task.failures += u32::from(failed);
+    task.rested = task.falls_back;
 }
 
 fn begin(task: &mut Task, at: Timestamp, step: &Step) {
@@ -152,6 +174,7 @@ fn begin(task: &mut Task, at: Timestamp, step: &Step) {
             task.collected = false;
             task.fresh = false;
             task.exit = None;
+            task.falls_back = false;
             task.finished_at = None;
         }
         Step::Merge { onto } => {
@@ -202,7 +225,9 @@ pub(super) fn request_stop(task: &mut Task, stop: Stop, in_line: bool) {
         }
         TaskState::Finished if in_line => task.stop = task.stop.max(Some(stop)),
         // Not to be tried again.
-        TaskState::Failed | TaskState::TimedOut => task.stop = task.stop.max(Some(stop)),
+        TaskState::Failed | TaskState::RateLimited | TaskState::TimedOut => {
+            task.stop = task.stop.max(Some(stop));
+        }
         _ => {}
     }
 }

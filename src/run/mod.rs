@@ -15,24 +15,28 @@ mod machine;
 mod memory;
 mod model;
 mod overlap;
+mod pacing;
 mod queue;
 mod spec;
 mod state;
+mod step;
 mod text;
 mod undo;
 
 pub use decide::{Action, decide};
-pub use event::{Event, Record, Step};
+pub use event::{Event, Record};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Usage, Verdict, Work};
 pub use foreseen::{Foreseen, Told, is_open};
 pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
+pub use pacing::Pacing;
 pub use spec::{
     AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
     Verify, full_branch_name,
 };
 pub use state::TaskState;
+pub use step::Step;
 pub use text::{Oid, Text, name_some};
 pub use undo::{LeftOut, Prospect, Revert};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
-    Text, Usage, Verdict, Work, graph,
+    Text, Usage, Verdict, Work, graph, pacing,
 };
 
 /// What is known of one task: the fold of its events.
@@ -25,6 +25,16 @@ pub struct Task {
     pub attempt: u32,
     /// Which of the run's slots it holds or held.
     pub slot: u32,
+    /// Which of its agents is its turn: 0 is its own, then come those to fall back on.
+    pub agent: usize,
+    /// Its agent could not be started, and the next one takes its place.
+    pub falls_back: bool,
+    /// Attempts that failed by the agent's own doing.
+    pub failures: u32,
+    /// Attempts in a row that were ended by too many requests.
+    pub limits: u32,
+    /// Nothing but a free slot keeps it from being tried again.
+    pub rested: bool,
     /// The agent's process id while it runs.
     pub pid: Option<u32>,
     /// Branch and worktree are there for the present attempt.
@@ -111,6 +121,11 @@ impl Task {
             publishing: false,
             attempt: 0,
             slot: 0,
+            agent: 0,
+            falls_back: false,
+            failures: 0,
+            limits: 0,
+            rested: false,
             pid: None,
             prepared: false,
             setup_due: false,
@@ -169,10 +184,10 @@ impl Task {
 
     /// Whether a person may have its agent run again.
     pub fn may_retry(&self) -> bool {
-        use TaskState::{Aborted, Blocked, Conflicted, Failed, Held, Rejected, RolledBack, TimedOut};
+        use TaskState::*;
         matches!(
             self.state,
-            Failed | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack | Blocked
+            Failed | RateLimited | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack | Blocked
         )
     }
 
@@ -239,6 +254,12 @@ pub struct Run {
     pub undoing: Option<Vec<Revert>>,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
     pub jobs: u32,
+    /// Agents at once for a while, after one was sent too many requests.
+    pub throttled: Option<u32>,
+    /// How busy the machine is, if that holds new starts back.
+    pub held_back: Option<String>,
+    /// What had been spent when somebody last asked for more to be done.
+    pub(super) spent_before: u64,
     /// How many supervisors took the run.
     pub started: u32,
     pub(super) index: HashMap<TaskName, usize>,
@@ -263,6 +284,9 @@ impl Run {
             opened: None,
             undoing: None,
             jobs: spec.jobs,
+            throttled: None,
+            held_back: None,
+            spent_before: 0,
             started: 0,
             index,
             heights: graph::heights(&spec.tasks),
@@ -323,12 +347,15 @@ impl Run {
 
     /// Whether the task failed and is to be tried again.
     pub(super) fn has_tries_left(&self, task: &Task) -> bool {
-        matches!(task.state, TaskState::Failed | TaskState::TimedOut)
-            && (1..=task.spec.retries.unwrap_or(self.spec.retries)).contains(&task.attempt)
-            && !task.unprepared
-            && task.stop.is_none()
-            && self.stop.is_none()
-            && !self.is_called_off()
+        let retries = task.spec.retries.unwrap_or(self.spec.retries);
+        let tries_left = match task.state {
+            _ if task.unprepared => false,
+            TaskState::Failed if task.falls_back => true,
+            TaskState::Failed | TaskState::TimedOut => (1..=retries).contains(&task.failures),
+            TaskState::RateLimited => task.limits < pacing::MOST_LIMITS,
+            _ => false,
+        };
+        tries_left && !self.is_spent() && task.stop.is_none() && self.stop.is_none() && !self.is_called_off()
     }
 
     /// Whether the run lands this task once it is finished.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Oid, Text};
+use super::{Oid, Pacing, Text};
 
 /// Identifies a run: the time it started in UTC and four random characters, `20261120-143201-k3f9`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -229,6 +229,9 @@ pub struct RunSpec {
     /// Patterns as in `.gitignore`: which ignored files of the main worktree each new one gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Text>,
+    /// What holds new starts back.
+    #[serde(default)]
+    pub pacing: Pacing,
     /// The user's commands at certain points.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,

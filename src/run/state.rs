@@ -30,6 +30,8 @@ pub enum TaskState {
     Held,
     /// The agent exited other than 0, or could not be started.
     Failed,
+    /// Its agent was sent too many requests by whoever serves the model, and is started again later.
+    RateLimited,
     /// The agent ran out of time.
     TimedOut,
     /// Stopped on request.
@@ -44,7 +46,7 @@ pub enum TaskState {
 
 impl TaskState {
     /// Every state, in the order they are told in.
-    pub const ALL: [TaskState; 16] = [
+    pub const ALL: [TaskState; 17] = [
         TaskState::Queued,
         TaskState::Preparing,
         TaskState::Running,
@@ -56,6 +58,7 @@ impl TaskState {
         TaskState::Unchanged,
         TaskState::Held,
         TaskState::Failed,
+        TaskState::RateLimited,
         TaskState::TimedOut,
         TaskState::Aborted,
         TaskState::Skipped,
@@ -77,6 +80,7 @@ impl TaskState {
             TaskState::Unchanged => "unchanged",
             TaskState::Held => "held",
             TaskState::Failed => "failed",
+            TaskState::RateLimited => "rate-limited",
             TaskState::TimedOut => "timed-out",
             TaskState::Aborted => "aborted",
             TaskState::Skipped => "skipped",

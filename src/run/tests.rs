@@ -59,6 +59,12 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ("stop-sent", Event::StopSent { task: task.clone(), stop: Stop::Term }),
         ("exited 0", exited(exit.clone())),
         ("exited 1", exited(Exit { code: Some(1), ..Exit::default() })),
+        (
+            "exited, rate limited",
+            exited(Exit { code: Some(1), limited: Some("429".into()), ..Exit::default() }),
+        ),
+        ("pause-over", Event::PauseOver { task: task.clone() }),
+        ("withheld", Event::Withheld { task: task.clone() }),
         ("exited, timed out", exited(Exit { timed_out: true, ..exit.clone() })),
         ("exited, stopped", exited(Exit { stopped: true, ..exit })),
         ("collected", Event::Collected { task: task.clone(), work: Work::default(), note: None }),
@@ -262,10 +268,14 @@ impl World {
             Step::Setup => Event::SetUp { task },
             Step::Start { .. } => {
                 assert!(run.spec.hooks.setup.is_none() || !known.setup_due, "started without its setup");
+                let usage = Usage { cost: Some(10 * u64::from(pick(3))), ..Usage::default() };
                 let exit = Exit {
                     code: Some(i32::from(pick(4) == 1)),
                     timed_out: pick(8) == 2,
                     stopped: known.stop_sent.is_some(),
+                    limited: (pick(8) == 5).then(|| "429".into()),
+                    not_started: (pick(16) == 9).then(|| "no such file".into()),
+                    usage: (pick(5) > 0).then_some(usage),
                     ..Exit::default()
                 };
                 return vec![
@@ -382,6 +392,23 @@ fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<us
         if run.finished_at.is_some() {
             break;
         }
+        let pause = run.next_pause().map(|(task, _)| task.clone());
+        let next = choice.next().unwrap();
+        match pause.filter(|_| pending.is_empty() || next % 4 == 0) {
+            Some(task) => {
+                happen(&mut run, Event::PauseOver { task });
+                continue;
+            }
+            None if run.held_back.is_some() && (pending.is_empty() || next % 4 == 1) => {
+                happen(&mut run, Event::StartsFreed);
+                continue;
+            }
+            None if next % 16 == 2 && round < 100 => {
+                happen(&mut run, Event::StartsHeld { reason: "busy".into() });
+                continue;
+            }
+            None => {}
+        }
         assert!(!pending.is_empty(), "stalled: {run:#?}");
         let next = pending.swap_remove(choice.next().unwrap() as usize % pending.len());
         // A target that moves for ever would keep any landing from its end.
@@ -467,6 +494,14 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
             drop_contradictions(&mut spec);
             let [setup, before_group, after_land] = hooks.map(|is_set| is_set.then(|| "h".into()));
             let hooks = Hooks { setup, before_group, after_land, ..Hooks::default() };
+            let fallback = AgentCall { name: "other".into(), ..AgentCall::default() };
+            spec.tasks[0].fallback = vec![fallback; jobs as usize % 3];
+            spec.pacing = Pacing {
+                retry_pause_ms: u64::from(keep),
+                limit_pause_ms: 1,
+                max_cost: land.then_some(100),
+                ..Pacing::default()
+            };
             RunSpec { retries, verify, on_conflict, atomic, keep_going, hooks, ..spec }
         },
     )

@@ -155,6 +155,7 @@ impl<'a> Watch<'a> {
             left_behind,
             output_dropped: self.output.log.dropped(),
             not_started: None,
+            limited: None,
             usage: None,
         }
     }

@@ -129,6 +129,28 @@ pub fn git_at_work(places: &[PathBuf]) -> bool {
     })
 }
 
+/// The load average of the last minute: how many processes ran or wanted to.
+pub fn load_average() -> Option<f64> {
+    // The kernel counts in 65536ths (sysinfo(2)).
+    Some(rustix::system::sysinfo().loads[0] as f64 / 65536.0)
+}
+
+/// How many bytes of memory the machine has.
+pub fn total_memory() -> Option<u64> {
+    let info = rustix::system::sysinfo();
+    // A machine word, whatever its size is here.
+    #[allow(clippy::useless_conversion)]
+    u64::from(info.totalram).checked_mul(u64::from(info.mem_unit))
+}
+
+/// How many bytes of memory a new program could have without swapping; `None` before Linux 3.14.
+pub fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// The living processes in `scope` that started with `name=value` in their environment, and all
 /// their descendants, with or without it.
 pub fn marked(name: &str, value: &OsStr, scope: Scope) -> io::Result<Vec<Process>> {

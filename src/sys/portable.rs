@@ -17,6 +17,21 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
+/// Not told here.
+pub fn load_average() -> Option<f64> {
+    None
+}
+
+/// Not told here.
+pub fn available_memory() -> Option<u64> {
+    None
+}
+
+/// Not told here.
+pub fn total_memory() -> Option<u64> {
+    None
+}
+
 /// The path of this program.
 pub fn own_executable() -> io::Result<PathBuf> {
     std::env::current_exe()

@@ -42,6 +42,10 @@ fn of_run(run: &Run, event: &Event) -> Vec<Told> {
             let agents = words::count(*jobs, "agent");
             vec![(Mark::Warning, format!("{agents} at once from now on: {}", text::one_line(reason)))]
         }
+        Event::StartsHeld { reason } => {
+            vec![(Mark::Waiting, format!("no agent is started for now: {}", text::one_line(reason)))]
+        }
+        Event::StartsFreed => vec![(Mark::Waiting, "agents are started again".to_owned())],
         Event::StopRequested { tasks: None, cause, stop: Stop::Term } => {
             vec![(Mark::Warning, format!("stopping: {}", asked(*cause)))]
         }
@@ -99,11 +103,13 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         }
         Event::RetryRequested { .. } => (Mark::Waiting, "to be run again".to_owned()),
         Event::AgentStarted { pid, .. } if task.attempt > 1 => {
-            (Mark::Doing, format!("started again (attempt {}, pid {pid})", task.attempt))
+            let by = fallback(run, task).map(|agent| format!("{agent}, ")).unwrap_or_default();
+            (Mark::Doing, format!("started again ({by}attempt {}, pid {pid})", task.attempt))
         }
         Event::AgentStarted { pid, .. } => (Mark::Doing, format!("started (pid {pid})")),
         Event::AgentExited { exit, .. } => return exited(run, task, exit),
-        Event::Collected { work, note, .. } => return collected(task, work, note.as_deref()),
+        Event::Withheld { .. } => (Mark::Warning, format!("not started: {}", words::reason(task))),
+        Event::Collected { work, note, .. } => return collected(run, task, work, note.as_deref()),
         Event::Begun { step: Step::Setup, .. } => (Mark::Doing, "being set up".to_owned()),
         Event::SetUp { .. } if task.state == TaskState::Aborted => {
             (Mark::Warning, "aborted before its agent started".to_owned())
@@ -180,6 +186,9 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::TakenUp { .. }
         | Event::RunStarted { .. }
         | Event::JobsReduced { .. }
+        | Event::PauseOver { .. }
+        | Event::StartsHeld { .. }
+        | Event::StartsFreed
         | Event::StopRequested { .. }
         | Event::StageOpening { .. }
         | Event::StageOpened { .. }
@@ -217,10 +226,33 @@ fn exited(run: &Run, task: &Task, exit: &Exit) -> Vec<Told> {
         TaskState::Finished => Vec::new(),
         TaskState::TimedOut => vec![(Mark::Failed, format!("timed out {}", words::after_limit(run, task)))],
         TaskState::Aborted => vec![(Mark::Warning, "aborted".to_owned())],
+        TaskState::RateLimited => vec![(Mark::Warning, format!("rate limited: {}", words::reason(task)))],
         _ => vec![(Mark::Failed, format!("failed: {}", text::one_line(&exit.words())))],
     };
     told.extend(remarks(exit).into_iter().map(|words| (Mark::Warning, words)));
+    told.extend(
+        fallback(run, task)
+            .filter(|_| task.falls_back)
+            .map(|agent| (Mark::Waiting, format!("{agent} takes its place"))),
+    );
     told
+}
+
+/// The agent whose turn it is, if it is one to fall back on.
+fn fallback(run: &Run, task: &Task) -> Option<String> {
+    let (argv, name, _) = task.agent(&run.spec);
+    let name = name.map(|name| text::name(name.as_bytes()));
+    let command = || argv.first().map(words::name).unwrap_or_default();
+    (task.agent > 0).then(|| name.unwrap_or_else(command))
+}
+
+/// What happens next with a task that did not get through, now that its work was looked at.
+fn tried_again(run: &Run, task: &Task) -> Option<Told> {
+    let pause = run.pause_of(task)?;
+    let at_once = run.throttled.filter(|_| task.state == TaskState::RateLimited);
+    let fewer = at_once.map(|jobs| format!("; {} at once meanwhile", words::count(jobs, "agent")));
+    let when = words::limit(pause);
+    Some((Mark::Waiting, format!("tried again in {when}{}", fewer.unwrap_or_default())))
 }
 
 /// What is worth knowing about an agent's end beside how it ended.
@@ -235,7 +267,7 @@ pub(super) fn remarks(exit: &Exit) -> Vec<String> {
     remarks
 }
 
-fn collected(task: &Task, work: &Work, note: Option<&str>) -> Vec<Told> {
+fn collected(run: &Run, task: &Task, work: &Work, note: Option<&str>) -> Vec<Told> {
     let leftovers =
         (work.leftovers > 0).then(|| format!("committed {}", words::count(work.leftovers, "leftover file")));
     let words = match task.state {
@@ -249,6 +281,7 @@ fn collected(task: &Task, work: &Work, note: Option<&str>) -> Vec<Told> {
     };
     let mut told: Vec<Told> = words.into_iter().map(|words| (Mark::Doing, words)).collect();
     told.extend(note.map(|note| (Mark::Warning, text::one_line(note))));
+    told.extend(tried_again(run, task));
     told
 }
 

@@ -81,6 +81,7 @@ fn urgency(state: TaskState) -> u8 {
         | TaskState::Rejected
         | TaskState::Held
         | TaskState::Failed
+        | TaskState::RateLimited
         | TaskState::TimedOut => 1,
         TaskState::Finished => 2,
         TaskState::Aborted | TaskState::RolledBack | TaskState::Blocked => 3,

@@ -133,12 +133,15 @@ fn relative(path: &Path, cwd: &Path) -> Option<PathBuf> {
 pub(super) fn mark(run: &Run, task: &Task) -> Mark {
     match task.state {
         TaskState::Finished if run.is_at_rest(task) => Mark::Done,
+        // Its turn comes again, whatever happened.
+        _ if run.will_retry(task) => Mark::Waiting,
         TaskState::Queued | TaskState::Finished | TaskState::Skipped => Mark::Waiting,
         TaskState::Preparing | TaskState::Running | TaskState::Integrating => Mark::Doing,
         TaskState::Landed if task.undone.is_some() => Mark::Waiting,
         TaskState::Landed | TaskState::Unchanged => Mark::Done,
         TaskState::Conflicted
         | TaskState::Held
+        | TaskState::RateLimited
         | TaskState::Aborted
         | TaskState::RolledBack
         | TaskState::Blocked => Mark::Warning,

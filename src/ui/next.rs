@@ -20,7 +20,9 @@ pub(super) fn for_task(run: &Run, task: &Task) -> Option<String> {
             "git parallel retry {name}   or, once it is mended there,   git parallel land {name}"
         )),
         TaskState::Finished if run.is_at_rest(task) => Some(format!("git parallel land {name}")),
-        TaskState::Failed | TaskState::TimedOut | TaskState::Aborted if task.attempt > 0 => {
+        TaskState::Failed | TaskState::RateLimited | TaskState::TimedOut | TaskState::Aborted
+            if task.attempt > 0 =>
+        {
             Some(format!("git parallel logs {name}   then   git parallel retry {name}"))
         }
         _ => None,

@@ -8,8 +8,8 @@ use super::look::{self, Look, Mark, pad};
 use super::{text, words};
 use crate::run::{Run, Task, TaskState};
 
-/// The longest state word, `integrating`.
-const STATE_WIDTH: usize = 11;
+/// The longest state word, `rate limited`.
+const STATE_WIDTH: usize = 12;
 /// `99m 59s`.
 const TIME_WIDTH: usize = 7;
 
@@ -44,7 +44,7 @@ impl Rows<'_> {
             {
                 look.dim(line)
             }
-            _ => detail(self.run, task),
+            _ => detail(self.run, task, self.now),
         };
         let warning =
             ahead.map(|ahead| look.paint(Mark::Warning, &format!("{} {ahead}", look.glyph(Mark::Warning))));
@@ -71,10 +71,17 @@ fn words_for_row(time: Duration) -> String {
 }
 
 /// What there is to say of a task beside its state.
-pub(super) fn detail(run: &Run, task: &Task) -> String {
+pub(super) fn detail(run: &Run, task: &Task, now: Timestamp) -> String {
+    if let Some(until) = run.paused_until(task) {
+        let left = words::duration(words::between(now, until));
+        return format!("tried again in {left}: {}", words::reason(task));
+    }
     let work = || task.work.as_ref().map(words::change).unwrap_or_default();
     match task.state {
-        TaskState::Queued => words::waits_for(run, task),
+        TaskState::Queued => match &run.held_back {
+            Some(reason) if words::waits_for(run, task).is_empty() => text::one_line(reason),
+            _ => words::waits_for(run, task),
+        },
         TaskState::Preparing if task.is_being_set_up() => "being set up".to_owned(),
         TaskState::Preparing => String::new(),
         TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
@@ -86,7 +93,9 @@ pub(super) fn detail(run: &Run, task: &Task) -> String {
         TaskState::Landed => words::landing(task),
         TaskState::Conflicted if task.working => "being settled".to_owned(),
         TaskState::Conflicted => words::conflict(run, task),
-        TaskState::Held | TaskState::Failed | TaskState::Rejected => words::reason(task),
+        TaskState::Held | TaskState::Failed | TaskState::RateLimited | TaskState::Rejected => {
+            words::reason(task)
+        }
         TaskState::TimedOut => words::after_limit(run, task),
         TaskState::Aborted if task.started_at.is_none() => "before it started".to_owned(),
         TaskState::Aborted => task.reason.as_deref().map(text::one_line).unwrap_or_default(),

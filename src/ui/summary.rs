@@ -40,8 +40,9 @@ fn never_began(task: &Task) -> bool {
 }
 
 fn needs_somebody(task: &Task) -> bool {
-    use TaskState::{Aborted, Conflicted, Failed, Held, Rejected, TimedOut};
-    matches!(task.state, Conflicted | Rejected | Held | Failed | TimedOut | Aborted) && !never_began(task)
+    use TaskState::{Aborted, Conflicted, Failed, Held, RateLimited, Rejected, TimedOut};
+    matches!(task.state, Conflicted | Rejected | Held | Failed | RateLimited | TimedOut | Aborted)
+        && !never_began(task)
 }
 
 /// `1 of 3 tasks needs you:` and for each what happened, where, and the next command.
@@ -94,6 +95,7 @@ fn what(run: &Run, task: &Task) -> String {
         TaskState::Conflicted => return conflict(run, task),
         TaskState::Held => format!("held: {}", words::reason(task)),
         TaskState::Rejected => format!("rejected: {}", words::reason(task)),
+        TaskState::RateLimited => format!("rate limited: {}{after}", words::reason(task)),
         TaskState::TimedOut => format!("timed out {}", words::after_limit(run, task)).trim_end().to_owned(),
         TaskState::Aborted if task.started_at.is_none() => "aborted before its agent started".to_owned(),
         TaskState::Aborted => format!("aborted{after}"),
@@ -131,7 +133,8 @@ fn places(run: &Run, task: &Task, logs: Logs, look: &Look) -> Vec<String> {
     if matches!(task.state, TaskState::Conflicted | TaskState::TimedOut | TaskState::Aborted) {
         places.extend(task.reason.as_deref().map(text::one_line));
     }
-    let ended_badly = matches!(task.state, TaskState::Failed | TaskState::TimedOut | TaskState::Aborted);
+    use TaskState::{Aborted, Failed, RateLimited, TimedOut};
+    let ended_badly = matches!(task.state, Failed | RateLimited | TimedOut | Aborted);
     if task.attempt > 0 && ended_badly {
         places.push(format!("log {}", look.path(&logs(task.name()))));
     }

@@ -94,6 +94,7 @@ pub(super) fn change(work: &Work) -> String {
 /// The state's word for people.
 pub(super) fn state(state: TaskState) -> &'static str {
     match state {
+        TaskState::RateLimited => "rate limited",
         TaskState::TimedOut => "timed out",
         TaskState::RolledBack => "rolled back",
         other => other.name(),
@@ -101,13 +102,14 @@ pub(super) fn state(state: TaskState) -> &'static str {
 }
 
 /// The order in which counts are told: what was reached first, then what wants somebody, then the rest.
-const TOLD: [TaskState; 16] = [
+const TOLD: [TaskState; 17] = [
     TaskState::Landed,
     TaskState::Unchanged,
     TaskState::Conflicted,
     TaskState::Rejected,
     TaskState::Held,
     TaskState::Failed,
+    TaskState::RateLimited,
     TaskState::TimedOut,
     TaskState::Aborted,
     TaskState::RolledBack,
@@ -210,7 +212,8 @@ pub(super) fn reason(task: &Task) -> String {
 
 /// The time that the task ran out of, in words: `after 30m`.
 pub(super) fn after_limit(run: &Run, task: &Task) -> String {
-    match (run.spec.timeout(), agent_time(task, task.finished_at.unwrap_or_default())) {
+    let timeout = task.spec.timeout_ms.map(Duration::from_millis).or(run.spec.timeout());
+    match (timeout, agent_time(task, task.finished_at.unwrap_or_default())) {
         (Some(timeout), _) => format!("after {}", limit(timeout)),
         (None, Some(time)) => format!("after {}", duration(time)),
         (None, None) => String::new(),

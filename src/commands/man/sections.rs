@@ -20,7 +20,7 @@ pub const AGENT_ARGUMENTS: Section = Section {
         ("{worktree}", "The absolute path of its worktree."),
         ("{base}", "The commit that its branch starts from."),
         ("{target}", "The short name of the target branch."),
-        ("{prompt}", "The task's prompt."),
+        ("{prompt}", "The task's prompt, in which the others are replaced, too."),
         ("{prompt_file}", "The path of a file that holds the prompt."),
         ("{slot}", "A number from 0 to one less than --jobs, which no other running agent of the run has."),
     ],
@@ -82,6 +82,23 @@ pub const PLAN_FILE: Section = Section {
         ("env", "Environment variables for its agent; those of [defaults] are merged."),
         ("labels", "Words for whoever reads GIT_PARALLEL_LABELS."),
     ],
+};
+
+/// Of `run`: when agents are started.
+pub const PACING: Section = Section {
+    title: "PACING",
+    intro: "An agent that fails is started again after a pause, up to --retries times. One that exits with \
+            other than 0 and tells in its last lines that it was sent too many requests is rate-limited: it is \
+            started again, after a pause that doubles each time, without counting as a failure. Half as many \
+            agents run at once then, and one more for each that ends well. After 14 such ends in a row, which \
+            takes about eight hours with the pauses that are the default, the task is left to you. The pauses \
+            go on while no supervisor lives, and end at once when the run or the task is stopped. An agent that \
+            can't be started at all gives way to the next of the task's fallback, if a plan names one. With \
+            --max-load or --min-free-memory, agents are started one by one while the machine has room for \
+            them; the load average of a minute is known to be late, so those that were started within it count \
+            as busy. With --max-cost, what agents print of their cost counts: those that run are left alone, \
+            those that were not started are aborted, and 'git parallel retry' allows as much again.",
+    entries: &[],
 };
 
 /// Of `run`: having conflicts settled.
@@ -179,7 +196,8 @@ pub const CONFIGURATION: Section = Section {
     entries: &[
         (
             "parallel.agent",
-            "The agent of a run that names none, neither by -a nor after '--'; see git-parallel-agents(1).",
+            "The agent of a run that names none, neither by -a nor after '--'; as -a of git-parallel-run(1), \
+             so several may be named, or auto. See git-parallel-agents(1).",
         ),
         (
             "parallel.agent.NAME.cmd",
@@ -187,6 +205,13 @@ pub const CONFIGURATION: Section = Section {
              task's worktree. Nothing is replaced in it; what it needs to know is in its environment, such as \
              GIT_PARALLEL_PROMPT_FILE. If it mentions that, each task must have a prompt. More arguments (run \
              -a NAME ... -- ARG...) are added at its end.",
+        ),
+        (
+            "parallel.route.NAME.pattern",
+            "What the agent NAME is for, where the agent is auto: a word or words that stand in the task's name, \
+             labels or prompt, or a pathspec of files that the task is expected to change. May be given several \
+             times. The agent of whom most patterns match is taken; of those that are as good, the one that the \
+             configuration names first; where none matches or is found, the first that is on PATH.",
         ),
         ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
@@ -226,6 +251,24 @@ pub const CONFIGURATION: Section = Section {
         ),
         ("parallel.regenerate.NAME.timeout", "Stop it if it runs longer, such as 90s or 30m. Default: 10m."),
         ("parallel.retries", "How often an agent that fails is started again, 0 to 100. Default: 0."),
+        (
+            "parallel.retryPause",
+            "The pause before an agent that failed is started again, doubled each time, up to an hour; 0 for \
+             none. Default: 1s.",
+        ),
+        (
+            "parallel.rateLimitPause",
+            "The pause before an agent that was sent too many requests is started again, likewise. Default: 1m.",
+        ),
+        (
+            "parallel.rateLimitPattern",
+            "A regular expression, without regard to case, of what an agent prints in its last lines that was \
+             sent too many requests; may be given several times. Default: what agents print today, such as 429, \
+             rate limit, overloaded, usage limit. See PACING of git-parallel-run(1).",
+        ),
+        ("parallel.maxLoad", "See --max-load of git-parallel-run(1). Default: no limit."),
+        ("parallel.minFreeMemory", "See --min-free-memory of git-parallel-run(1). Default: no limit."),
+        ("parallel.maxCost", "See --max-cost of git-parallel-run(1). Default: no limit."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         (
             "parallel.verify",
@@ -236,11 +279,6 @@ pub const CONFIGURATION: Section = Section {
             "Checks at once, 1 to 1000, each on top of the one before. Default: half the jobs, at least 1.",
         ),
         ("parallel.verifyTimeout", "A check that runs longer has failed. Default: never."),
-        (
-            "parallel.onConflict",
-            "Shell command that settles a conflict before you are asked to; --on-conflict '' leaves it out for \
-             once. Default: none.",
-        ),
         ("parallel.verifyRetries", "How often a check that fails is run again, 0 to 100. Default: 0."),
         (
             "parallel.onConflict",

@@ -1,7 +1,9 @@
 //! The agent, and who settles conflicts: by a command, or by the name of an agent.
 
+use std::collections::HashSet;
+
 use super::{Ask, Problem};
-use crate::agents::{self, Registry};
+use crate::agents::{self, Registry, Route, Subject};
 use crate::git::{self, Config, Repository};
 use crate::plan::{self, Request, Wanted};
 use crate::run::{AgentCall, Oid, Resolver, TaskSpec, Text};
@@ -16,12 +18,26 @@ pub fn registry(config: &Config) -> Registry {
     Registry::new(configured.collect())
 }
 
+/// The name that stands for the agent that suits a task best.
+pub(super) const AUTO: &str = "auto";
+
+/// What the agents of a run are.
+#[derive(Default, Debug)]
+pub(super) struct Crew {
+    /// The agent of tasks that have none of their own.
+    pub(super) agent: AgentCall,
+    /// What a person should know of the choice.
+    pub(super) notes: Vec<String>,
+}
+
 /// What looks agents up and remembers what is wrong with them.
 struct Desk<'a> {
     repo: &'a Repository,
     registry: Registry,
+    routes: Vec<Route>,
     base: Option<&'a Oid>,
     ask: &'a Ask,
+    notes: Vec<String>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -32,8 +48,8 @@ struct Found {
     wants_prompt: bool,
 }
 
-/// The agents' commands must be there, and what they ask for must be known. Gives each task its own; what is
-/// returned is that of all others.
+/// The agents' commands must be there, and what they ask for must be known. Gives each task its own where that
+/// is not the run's.
 pub(super) fn check(
     repo: &Repository,
     config: &Config,
@@ -41,40 +57,145 @@ pub(super) fn check(
     base: Option<&Oid>,
     tasks: &mut [TaskSpec],
     problems: &mut Vec<Problem>,
-) -> AgentCall {
-    let mut desk = Desk { repo, registry: registry(config), base, ask, problems };
+) -> Crew {
+    let (registry, routes, notes) = (registry(config), routes(config), Vec::new());
+    let mut desk = Desk { repo, registry, routes, base, ask, notes, problems };
     let of_the_run = desk.of_the_run();
+    let spread = ask.agent_names.len() > 1;
+    let mut turns = of_the_run.iter().cycle();
     for request in ask.tasks.iter().flatten() {
-        let own = request.own.agent.as_ref().map(|wanted| desk.wanted(wanted));
-        let Some(found) = own.clone().unwrap_or(of_the_run.clone()) else { continue };
-        desk.check_prompt(request, &found);
-        if let (Some(_), Some(task)) = (own, tasks.iter_mut().find(|task| task.name == request.name)) {
-            task.agent = Some(found.call);
+        let own = request.own.agent.as_ref();
+        let found = match own {
+            Some(wanted) => desk.wanted(wanted, request),
+            None if ask.is_auto() => desk.suited(request),
+            None => turns.next().cloned(),
+        };
+        let fallback = desk.fallback(request, found.as_ref());
+        let Some(found) = found else { continue };
+        for each in std::iter::once(&found).chain(&fallback) {
+            desk.check_prompt(request, each);
+        }
+        if let Some(task) = tasks.iter_mut().find(|task| task.name == request.name) {
+            let is_own = own.is_some() || ask.is_auto() || spread;
+            task.agent = is_own.then_some(found.call);
+            task.fallback = fallback.into_iter().map(|found| found.call).collect();
         }
     }
-    of_the_run.map_or_else(AgentCall::default, |found| found.call)
+    let agent = of_the_run.into_iter().next().map_or_else(AgentCall::default, |found| found.call);
+    Crew { agent, notes: desk.notes }
+}
+
+/// The rules by which tasks are given to agents, in the order of the configuration.
+fn routes(config: &Config) -> Vec<Route> {
+    let names = config.subsections("parallel.route.").into_iter();
+    let route = |name: &str| Route {
+        agent: name.to_owned(),
+        patterns: config.all(&format!("parallel.route.{name}.pattern")),
+    };
+    names.map(route).collect()
 }
 
 impl Desk<'_> {
-    fn of_the_run(&mut self) -> Option<Found> {
-        match &self.ask.agent_name {
-            Some(name) => self.named(name, &self.ask.agent),
-            None => Some(self.command(&AgentCall { argv: self.ask.agent.clone(), ..AgentCall::default() })),
+    /// The agents that take turns with the tasks that have none of their own.
+    fn of_the_run(&mut self) -> Vec<Found> {
+        if self.ask.is_auto() {
+            return Vec::new();
+        }
+        if self.ask.agent_names.is_empty() {
+            return vec![self.command(&AgentCall { argv: self.ask.agent.clone(), ..AgentCall::default() })];
+        }
+        let names = self.ask.agent_names.iter();
+        names.filter_map(|name| self.named(name, &self.ask.agent)).collect()
+    }
+
+    fn wanted(&mut self, wanted: &Wanted, request: &Request) -> Option<Found> {
+        match wanted {
+            Wanted::Name(name) if name == AUTO => self.suited(request),
+            Wanted::Name(name) => {
+                let missing = self.registry.get(name).is_some_and(|agent| !agent.is_found());
+                let next = request.own.fallback.iter().find_map(|name| self.found(name));
+                match next.filter(|_| missing) {
+                    Some(next) => {
+                        let (task, other) = (&request.name, &next.call.name);
+                        self.notes.push(format!("{task}: {name} is not on PATH; {other} takes its place"));
+                        Some(next)
+                    }
+                    None => self.named(name, &[]),
+                }
+            }
+            Wanted::Call(call) => Some(self.command(call)),
         }
     }
 
-    fn wanted(&mut self, wanted: &Wanted) -> Option<Found> {
-        match wanted {
-            Wanted::Name(name) => self.named(name, &[]),
-            Wanted::Call(call) => Some(self.command(call)),
+    /// The agents that stand in if the task's can't be started; `chosen` is the one that it has.
+    fn fallback(&mut self, request: &Request, chosen: Option<&Found>) -> Vec<Found> {
+        let mut all = Vec::new();
+        for name in &request.own.fallback {
+            if self.registry.get(name).is_none() {
+                self.problems.push(unknown(&self.registry, name));
+            }
+            all.extend(self.found(name));
         }
+        // One that took a missing one's place already, and those before it, had their turn.
+        let taken = all.iter().position(|found| chosen.is_some_and(|chosen| chosen.call == found.call));
+        all.split_off(taken.map_or(0, |at| at + 1))
+    }
+
+    /// The agent that suits the task best, of those that are there; the first that is there if none does.
+    fn suited(&mut self, request: &Request) -> Option<Found> {
+        let labels = request.own.env.iter().filter(|(name, _)| name == plan::LABELS);
+        let prompt = request.prompt.as_ref().or(self.ask.prompt.as_ref());
+        let words: Vec<String> = std::iter::once(request.name.0.clone())
+            .chain(labels.map(|(_, labels)| labels.to_string()))
+            .chain(prompt.cloned())
+            .collect();
+        let matching = |specs: &[Text]| match self.base {
+            Some(base) => git::tree_matching(self.repo, base, specs).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let files: HashSet<Text> = matching(&request.own.touches).into_iter().collect();
+        let have_in_common = |pattern: &Text| {
+            let pattern = std::slice::from_ref(pattern);
+            !files.is_empty() && matching(pattern).iter().any(|path| files.contains(path))
+        };
+        let subject = Subject {
+            words: &words.join("\n").to_lowercase(),
+            touches: &request.own.touches,
+            have_in_common: &have_in_common,
+        };
+        let suited: Vec<&str> = agents::suited(&self.routes, &subject);
+        let more = if request.own.agent.is_none() { self.ask.agent.as_slice() } else { &[] };
+        let name = suited
+            .into_iter()
+            .find(|name| self.registry.get(name).is_some_and(agents::Agent::is_found))
+            .or_else(|| self.registry.found().into_iter().next())
+            .map(str::to_owned);
+        match name {
+            Some(name) => self.named(&name, more),
+            None => {
+                let what = "no agent that is known is on PATH";
+                let problem = Problem::new(what, "install one (see git parallel agents), or name a command");
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                None
+            }
+        }
+    }
+
+    /// The agent of this name, if it can be called.
+    fn found(&self, name: &str) -> Option<Found> {
+        let agent = self.registry.get(name).filter(|agent| agent.is_found())?;
+        Some(Found { call: agent.call(&[]), wants_prompt: agent.wants_prompt() })
     }
 
     fn named(&mut self, name: &str, more: &[Text]) -> Option<Found> {
         match named(&self.registry, name) {
             Ok(found) => Some(Found { call: found.call(more), wants_prompt: found.wants_prompt() }),
             Err(problem) => {
-                self.problems.push(problem);
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
                 None
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Problem;
 use crate::git::{self, Config, Head, Repository};
-use crate::run::{Oid, Strategy, Text, full_branch_name};
+use crate::run::{Oid, Pacing, Strategy, Text, full_branch_name};
 use crate::store::{self, Layout, Lock};
 
 /// The oldest git that has what we ask of it (`merge-tree --write-tree`).
@@ -265,4 +265,27 @@ pub(super) fn check_room(
 
 fn megabytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+/// What new starts wait for must be told by the system, and must be able to come about.
+pub(super) fn check_pacing(pacing: &Pacing, problems: &mut Vec<Problem>) {
+    if pacing.max_load.is_some() && crate::sys::load_average().is_none() {
+        problems.push(Problem::new("this system does not tell its load", "leave --max-load out"));
+    }
+    let Some(least) = pacing.min_free_memory else { return };
+    match (crate::sys::total_memory(), crate::sys::available_memory()) {
+        (Some(total), Some(_)) if total <= least => {
+            let what = format!(
+                "this machine has {} MiB of memory, and could never have {} MiB free",
+                total >> 20,
+                least >> 20
+            );
+            problems.push(Problem::new(what, "ask for less: --min-free-memory SIZE"));
+        }
+        (Some(_), Some(_)) => {}
+        _ => problems.push(Problem::new(
+            "this system does not tell how much memory is free",
+            "leave --min-free-memory out",
+        )),
+    }
 }
