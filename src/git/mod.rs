@@ -43,6 +43,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod unseen;
 mod worktree;
 
 pub use abandoned::abandoned;
@@ -85,6 +86,8 @@ pub use status::{
     operation_in_progress,
 };
 pub use tree::{tree_has, tree_size};
+pub use unseen::{Unseen, clear_nursery, only_git_can_add};
 pub use worktree::{
-    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees,
+    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, post_checkout, take_back, worktree_at,
+    worktrees,
 };
