@@ -516,6 +516,74 @@ fn a_hook_that_hangs_ends_with_ctrl_c() {
     output.tells(&["the afterLand hook failed: was stopped"]);
 }
 
+/// The record of a run whose supervisor has died, as a plan with stages would have made it.
+fn give_stages(sandbox: &Sandbox, stages: &[(&str, u64, Option<&str>)]) {
+    let path = sandbox.record().join("run.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for task in spec["tasks"].as_array_mut().unwrap() {
+        let (_, stage, group) = stages.iter().find(|(name, ..)| task["name"] == *name).unwrap();
+        task["stage"] = (*stage).into();
+        task["group"] = (*group).map_or(serde_json::Value::Null, Into::into);
+    }
+    fs::write(path, spec.to_string()).unwrap();
+}
+
+#[test]
+fn before_group_runs_once_before_the_first_task_of_a_stage() {
+    let sandbox = sandbox();
+    let hook = command(
+        &sandbox,
+        "hook",
+        "echo $(echo \"$GIT_PARALLEL_GROUP\" | tr '\\n' ,) $(git ls-files '*.txt') >>$IO/groups
+         if [ \"$1\" = 3 ] && [ ! -e $IO/again ]; then mark in-hook; sleep 300; fi
+         test \"$1\" != 3",
+    );
+    sandbox.git(&["config", "parallel.beforeGroup", &format!("{hook} \"{{group}}\"")]);
+    let agent = sandbox.agent("if [ $task = a ]; then mark up; await go; fi; echo $task >$task.txt; commit");
+    let before = sandbox.snapshot();
+    let running = sandbox.spawn_run(&["-j1", "a", "b", "c", "d"], &agent);
+    sandbox.await_mark("up");
+    running.signal(Signal::KILL);
+    running.wait();
+    give_stages(
+        &sandbox,
+        &[("a", 1, Some("x")), ("b", 2, Some("data base")), ("c", 2, Some("y")), ("d", 3, None)],
+    );
+    sandbox.mark("go");
+    let running = sandbox.spawn(&["resume"]);
+    sandbox.await_mark("in-hook");
+    assert_eq!(sandbox.state("d"), "queued", "it waits for the hook");
+    running.signal(Signal::KILL);
+    running.wait();
+    sandbox.mark("again");
+    let output = sandbox.parallel(&["resume"]).expect(0);
+    sandbox.check_run(&before, &output);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed"), ("c", "landed"), ("d", "landed")]);
+    let third = "3, a.txt b.txt c.txt";
+    assert_eq!(lines(&sandbox.read_io("groups")), ["data base,y, a.txt", third, third]);
+    output.tells(&["before group 3: running the beforeGroup hook", "the beforeGroup hook failed: exit 1"]);
+}
+
+#[test]
+fn before_group_that_hangs_ends_with_ctrl_c() {
+    let sandbox = sandbox();
+    sandbox.git(&["config", "parallel.beforeGroup", &command(&sandbox, "hook", "mark in-hook; sleep 300")]);
+    let agent = sandbox.agent("if [ $task = a ]; then mark up; await go; fi; echo $task >$task.txt; commit");
+    let before = sandbox.snapshot();
+    let running = sandbox.spawn_run(&["-j1", "a", "b"], &agent);
+    sandbox.await_mark("up");
+    running.signal(Signal::KILL);
+    running.wait();
+    give_stages(&sandbox, &[("a", 1, None), ("b", 2, None)]);
+    sandbox.mark("go");
+    let running = sandbox.spawn(&["resume"]);
+    sandbox.await_mark("in-hook");
+    running.signal(Signal::INT);
+    let output = running.wait().expect(130);
+    sandbox.check_run(&before, &output);
+    sandbox.expect_states(&[("a", "landed"), ("b", "aborted")]);
+}
+
 #[test]
 fn all_of_an_atomic_run_have_their_hook() {
     let sandbox = sandbox();
