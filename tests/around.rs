@@ -255,6 +255,8 @@ fn a_setup_that_fails_fails_its_task_alone_and_is_run_again_by_retry() {
     let log = sandbox.record().join("tasks/bad/setup/output.log");
     assert!(reason.contains(log.to_str().unwrap()) && log.exists(), "{reason}");
     assert!(sandbox.worktree("bad").join("README.md").exists() && sandbox.has_ref("refs/heads/feature/bad"));
+    output.tells(&["-> git parallel logs bad   then   git parallel retry bad"]);
+    assert_eq!(sandbox.parallel(&["logs", "bad"]).expect(0).stdout, "no such thing\n");
     let begun = |step: &str| {
         journal(&sandbox.record()).iter().filter(|e| e["step"] == step && e["task"] == "bad").count()
     };
