@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+mod report;
 mod run;
 mod strategy;
 mod undo;
@@ -18,6 +19,7 @@ mod undo;
 pub use agents::AgentsArgs;
 pub use conflicts::ConflictsArgs;
 pub use pacing::PacingArgs;
+pub use report::ReportArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
 pub use undo::UndoArgs;
@@ -61,6 +63,7 @@ pub enum Command {
     Land(LandArgs),
     Conflicts(ConflictsArgs),
     List(ListArgs),
+    Report(ReportArgs),
     Undo(UndoArgs),
     Cleanup(CleanupArgs),
     Agents(AgentsArgs),

@@ -1,6 +1,7 @@
 //! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
 mod around;
+mod json;
 mod sections;
 
 use std::ffi::OsString;
@@ -18,9 +19,10 @@ use super::print;
 use crate::agents::KNOWN;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
+use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON};
 use sections::{
-    AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
-    FILES, PACING, PLAN_FILE, RESOLVER, Section, VERIFICATION,
+    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES, PACING, PLAN_FILE,
+    RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -79,6 +81,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
             &ENVIRONMENT,
         ],
         "agents" => &[&AGENTS_JSON],
+        "report" => &[&REPORT_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };

@@ -16,6 +16,7 @@ mod man;
 mod pacing;
 mod place;
 mod plan_file;
+mod report;
 mod resolve;
 mod resume;
 mod retry;
@@ -47,6 +48,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Land(args) => land::land(&args),
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
+        Command::Report(args) => report::report(&args),
         Command::Undo(args) => undo::undo(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Agents(args) => agents::agents(&args),

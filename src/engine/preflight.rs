@@ -159,6 +159,7 @@ pub struct Draft {
     gates: Gates,
     regenerate: Vec<Regenerate>,
     include: Vec<Text>,
+    usage_patterns: Vec<Text>,
 }
 
 impl Draft {
@@ -203,6 +204,7 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            usage_patterns: self.usage_patterns,
             pacing: self.ask.pacing,
             include: self.include,
             hooks: self.ask.hooks,
@@ -229,6 +231,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let include = policy::include(repo, config, &mut problems);
+    let usage_patterns = policy::usage_patterns(config, &mut problems);
     place::check_pacing(&ask.pacing, &mut problems);
     let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
@@ -250,6 +253,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             gates,
             regenerate,
             include,
+            usage_patterns,
         }),
         _ => Err(problems),
     }

@@ -57,6 +57,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         gates: Default::default(),
         regenerate: Vec::new(),
         include: Vec::new(),
+        usage_patterns: Vec::new(),
         pacing: Default::default(),
         hooks: Hooks::default(),
         tasks: names.iter().map(task).collect(),

@@ -21,6 +21,7 @@ mod spec;
 mod state;
 mod step;
 mod text;
+mod timeline;
 mod undo;
 
 pub use decide::{Action, decide};
@@ -38,6 +39,7 @@ pub use spec::{
 pub use state::TaskState;
 pub use step::Step;
 pub use text::{Oid, Text, name_some};
+pub use timeline::{Phase, Span, Timeline, Track};
 pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]

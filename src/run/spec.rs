@@ -229,6 +229,9 @@ pub struct RunSpec {
     /// Patterns as in `.gitignore`: which ignored files of the main worktree each new one gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<Text>,
+    /// Regular expressions that find what an agent says it used, where it says so in words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage_patterns: Vec<Text>,
     /// What holds new starts back.
     #[serde(default)]
     pub pacing: Pacing,

@@ -151,44 +151,6 @@ allow it more, use its own settings, name more arguments (git parallel run -a NA
 change how it is called: parallel.agent.NAME.cmd. None of this makes a sandbox of a worktree. A prompt may \
 be any text; each is called so that one which begins with a dash is no option.";
 
-/// What `agents --json` prints.
-pub const AGENTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A path or argument that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        (
-            "agents",
-            "A list of objects, those that are found first: name; found, whether it can be called; path of \
-             its executable, or null; command, how it is called, a list; title, what it calls itself, or null; \
-             configured, whether it is from the configuration; default, whether parallel.agent names it; \
-             docs, where its documentation tells of this, or null.",
-        ),
-    ],
-};
-
-/// What `conflicts --json` prints.
-pub const CONFLICTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A name or path that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        ("branches", "What was compared, under the names it was asked for."),
-        ("target", "The branch to land them on."),
-        (
-            "conflicts",
-            "A list of objects: branches, the two that conflict, and paths, where. First those with the \
-             target, which is the first of the two, then the others in the order of branches. paths is empty \
-             where only directories conflict, that were renamed, and where the two have no history in common.",
-        ),
-        (
-            "independent",
-            "A list of sets: the first is a largest one that lands without a conflict, the next a largest one \
-             of the others, and so on. What conflicts with the target is in none.",
-        ),
-    ],
-};
-
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
     title: "CONFIGURATION",
@@ -270,6 +232,14 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.minFreeMemory", "See --min-free-memory of git-parallel-run(1). Default: no limit."),
         ("parallel.maxCost", "See --max-cost of git-parallel-run(1). Default: no limit."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
+        (
+            "parallel.usagePattern",
+            "A regular expression (of Rust's regex crate) with groups named input, output or cost, such as \
+             'Cost: \\$(?<cost>[0-9.]+)': how an agent says in its own words how many tokens it used and what \
+             they cost in US dollars. Of each the last match counts. May be given several times. What Claude \
+             Code, Codex, Gemini and opencode print as JSON is understood without one, and goes first. \
+             Default: none.",
+        ),
         (
             "parallel.verify",
             "Shell command that what would land must pass; --verify '' leaves it out for once. Default: none.",

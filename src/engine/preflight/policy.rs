@@ -1,6 +1,7 @@
 //! What the configuration lets land: frozen when a run starts, since agents can write to it.
 
 use super::Problem;
+use crate::agents::UsagePatterns;
 use crate::git::{self, Config, Repository};
 use crate::plan;
 use crate::run::{Gates, Oid, Regenerate, Text};
@@ -66,6 +67,16 @@ pub(super) fn include(repo: &Repository, config: &Config, problems: &mut Vec<Pro
         Vec::new()
     });
     patterns.extend(config.all("parallel.include"));
+    patterns
+}
+
+/// What finds in an agent's output what it used.
+pub(super) fn usage_patterns(config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let key = "parallel.usagePattern";
+    let patterns = config.all(key);
+    for (pattern, why) in UsagePatterns::new(&patterns).err().into_iter().flatten() {
+        problems.push(bad(key, &pattern, &why));
+    }
     patterns
 }
 
