@@ -31,7 +31,7 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
     assert_eq!(status["version"], 1);
     assert_eq!(
         keys(&status["run"]),
-        ["id", "state", "target", "base", "tip", "jobs", "atomic", "started_at", "finished_at"]
+        ["id", "state", "target", "base", "tip", "jobs", "atomic", "started_at", "finished_at", "usage"]
     );
     assert_eq!(keys(&status["supervisor"]), ["alive", "pid"]);
     assert_eq!(
@@ -58,6 +58,7 @@ fn status_json_has_exactly_the_fields_of_the_manual() {
             "conflicts",
             "log",
             "reason",
+            "usage",
         ]
     );
     let main = sandbox.oid("main");

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
@@ -14,9 +15,13 @@ use super::refs::{Head, is_ancestor, list};
 use super::status::{changes_and_ignored, operation_in_progress};
 use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
 use crate::run::{Text, name_some};
+use crate::sys;
 
 /// How the names of directories end that wait for their deletion.
 const TRASH: &str = ".trash";
+
+/// How long a git is waited for that a dead supervisor left at work in such a directory.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
 /// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs) or is one of the files of
@@ -134,7 +139,21 @@ pub fn finish_removal(repo: &Repository, path: &Path) {
         let _ = repo.git().args(["worktree", "remove", "--"]).arg(path).output();
     }
     for tree in aside {
-        let _ = delete_tree(&tree);
+        discard(&tree);
+    }
+}
+
+/// Deletes a tree in which a git of a dead supervisor may still be writing.
+fn discard(tree: &Path) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let busy = sys::git_at_work(&[tree.to_owned()]);
+        // Best effort: it is tried again at the next start.
+        let _ = delete_tree(tree);
+        if !busy || Instant::now() > end {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
