@@ -1,7 +1,7 @@
 //! Writing objects in this process, durably, as git with `core.fsync=all` does it.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 
 use anyhow::{Context, Result, anyhow};
 use gix::objs::{Kind, Write as _};
@@ -22,20 +22,29 @@ pub(super) fn write(repo: &Repository, kind: Kind, objects: &[impl AsRef<[u8]>])
     if repo.config().is_none_or(|config| config.string("core.sharedrepository").is_some()) {
         return Ok(false);
     }
-    let gix = repo.gix();
-    let store = gix::odb::loose::Store::at(repo.common_dir.join("objects"), gix.object_hash());
+    if objects.is_empty() {
+        return Ok(true);
+    }
+    let place = repo.common_dir.join("objects");
+    // By this name `git gc` knows it for what was cut off, and clears it away.
+    let aside = tempfile::Builder::new().prefix("tmp_objdir-parallel-").tempdir_in(&place);
+    let aside = aside.with_context(|| format!("cannot write in {}", place.display()))?;
+    let store = gix::odb::loose::Store::at(aside.path().to_owned(), repo.gix().object_hash());
     let mut directories = BTreeSet::new();
     for object in objects {
         let id =
             store.write_buf(kind, object.as_ref()).map_err(|e| anyhow!("cannot write an object: {e:#}"))?;
-        let path = store.object_path(&id);
-        let cannot = || format!("cannot sync {}", path.display());
-        File::open(&path).and_then(|file| file.sync_data()).with_context(cannot)?;
-        directories.extend(path.parent().map(ToOwned::to_owned));
+        let written = store.object_path(&id);
+        let to = place.join(written.strip_prefix(aside.path())?);
+        let directory = to.parent().context("an object lies in a directory")?;
+        let moved = File::open(&written).and_then(|file| file.sync_data()).and_then(|()| {
+            fs::create_dir_all(directory)?;
+            fs::rename(&written, &to)
+        });
+        moved.with_context(|| format!("cannot write {}", to.display()))?;
+        directories.insert(directory.to_owned());
     }
-    if !directories.is_empty() {
-        directories.insert(repo.common_dir.join("objects"));
-    }
+    directories.insert(place);
     for directory in directories {
         let synced = File::open(&directory).and_then(|directory| directory.sync_all());
         synced.with_context(|| format!("cannot sync {}", directory.display()))?;
