@@ -5,7 +5,7 @@ use anyhow::{Context, Result, anyhow};
 use super::command::split_nul;
 use super::foretell::conflict_paths;
 use super::refs::{merge_bases, parse_oid};
-use super::{Repository, trivial};
+use super::{Repository, counted, trivial};
 use crate::run::{Oid, Text};
 
 /// What git says to a merge, before anything is made of it.
@@ -134,6 +134,13 @@ pub fn changed_paths(repo: &Repository, from: &Oid, to: &Oid) -> Result<Vec<Text
 /// # Errors
 /// If git can't tell.
 pub fn diff_stat(repo: &Repository, from: &Oid, to: &Oid) -> Result<Stat> {
+    match counted::count(repo, from, to) {
+        Some(stat) => Ok(stat),
+        None => diff_stat_by_git(repo, from, to),
+    }
+}
+
+pub(super) fn diff_stat_by_git(repo: &Repository, from: &Oid, to: &Oid) -> Result<Stat> {
     let git = repo.git().env("GIT_ATTR_SOURCE", to.as_str());
     let output = git.args(["diff-tree", "-r", "-z", "-M", "--numstat", from.as_str(), to.as_str()]).ok()?;
     let mut stat = Stat::default();

@@ -12,6 +12,7 @@ mod candidate;
 mod changed;
 mod command;
 mod config;
+mod counted;
 mod durable;
 mod environment;
 mod foretell;

@@ -28,9 +28,9 @@ type Version = (u32, ObjectId);
 pub(super) struct Change {
     pub(super) path: Text,
     /// What the old tip has there.
-    old: Option<Version>,
+    pub(super) old: Option<Version>,
     /// What comes; nothing if the path goes.
-    new: Option<Version>,
+    pub(super) new: Option<Version>,
 }
 
 impl Change {
@@ -300,7 +300,7 @@ fn changes(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
 }
 
 /// As [`changes`], in this process. What git fetches or replaces by the way is beyond it.
-fn compare(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
+pub(super) fn compare(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
     let gix = repo.gix();
     let (old, new) = (Repository::gix_id(old)?, Repository::gix_id(new)?);
     let (old, new) = (gix.find_commit(old)?.tree()?, gix.find_commit(new)?.tree()?);

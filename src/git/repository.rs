@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::counted::exists;
 use super::identity::{Part, Who, may_differ};
 use super::{Config, Git};
 use crate::error::{Failure, exit};
@@ -36,6 +37,7 @@ struct Known {
     config: OnceLock<Option<Config>>,
     committer: OnceLock<Option<Who>>,
     author: OnceLock<Option<Who>>,
+    attributes: OnceLock<bool>,
 }
 
 impl Repository {
@@ -106,6 +108,21 @@ impl Repository {
     pub(super) fn remember(&self, committer: Who, author: Who) {
         let _ = self.known.committer.set(Some(committer));
         let _ = self.known.author.set(Some(author));
+    }
+
+    /// Whether the user or the system may have a file of attributes, for all repositories.
+    pub(super) fn has_attributes_elsewhere(&self) -> bool {
+        let ask = |which: &str| -> Option<bool> {
+            let output = self.git().args(["var", which]).output().ok()?;
+            // Told to git not to look, it exits with 1 and says nothing.
+            match (output.code, output.stdout.strip_suffix(b"\n")) {
+                (Some(0), Some(path)) => Some(exists(Text::from(path).as_path())),
+                (Some(1), None) => Some(false),
+                _ => None,
+            }
+        };
+        let any = || ["GIT_ATTR_SYSTEM", "GIT_ATTR_GLOBAL"].iter().any(|which| ask(which).unwrap_or(true));
+        *self.known.attributes.get_or_init(any)
     }
 
     /// gix, for reading in this process. Its own HEAD is that of the main worktree.
