@@ -34,7 +34,7 @@ pub struct RunArgs {
     /// A task's name, with its prompt if it has one of its own
     #[arg(value_name = "TASK[=PROMPT]", required_unless_present = "file")]
     pub tasks: Vec<String>,
-    /// Read the tasks from a plan file in TOML, YAML or JSON; '-' is standard input
+    /// Read the tasks from a plan file in TOML, YAML, JSON or Markdown; '-' is standard input
     #[arg(short, long, value_name = "PLAN", conflicts_with = "tasks", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// The command to run for each task, and its arguments; with -a, more arguments for that agent

@@ -27,6 +27,7 @@ mod signals;
 mod stopping;
 mod trouble;
 pub mod undo;
+mod usage;
 mod verify;
 mod workers;
 

@@ -155,6 +155,7 @@ pub struct Draft {
     on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
+    usage_patterns: Vec<Text>,
     hooks: Hooks,
 }
 
@@ -200,6 +201,7 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            usage_patterns: self.usage_patterns,
             pacing: self.ask.pacing,
             hooks: self.hooks,
             tasks: self.tasks,
@@ -222,8 +224,10 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
     let mut tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    policy::check_touches(repo, base.as_ref(), &tasks, &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
+    let usage_patterns = policy::usage_patterns(config, &mut problems);
     place::check_pacing(&ask.pacing, &mut problems);
     let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
@@ -244,6 +248,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             on_conflict,
             gates,
             regenerate,
+            usage_patterns,
             hooks: Hooks::default(),
         }),
         _ => Err(problems),

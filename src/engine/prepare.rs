@@ -95,6 +95,14 @@ fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<Str
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
+    if !exists && !git::only_git_can_add(&context.repo) {
+        let made = git::Unseen::begin(&context.repo, path, &branch, base, None).and_then(|unseen| {
+            unseen.fill_by_git()?;
+            unseen.finish()
+        });
+        made.inspect_err(|_| context.prune_parents(task))?;
+        return git::post_checkout(&context.repo, path);
+    }
     // After a crash it may be there already, and only its files are to be written again.
     let there = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
     if !(exists && there) {

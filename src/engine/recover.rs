@@ -31,6 +31,7 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     if let Err(e) = settling::remove_scratch(context) {
         told.push(format!("warning: {e:#}"));
     }
+    git::clear_nursery(&context.repo);
     for task in &run.tasks {
         match task.state {
             TaskState::Preparing => take_back_worktree(context, task),
@@ -57,6 +58,7 @@ fn take_back_worktree(context: &Context, task: &Task) {
     let created = base.as_ref().filter(|_| !task.spec.reuse && task.spec.overwrite.is_none());
     let path = task.spec.worktree.as_path();
     git::take_back(&context.repo, path, created.map(|base| (&branch, base)));
+    git::finish_removal(&context.repo, path);
     clear_locks(context, task);
 }
 

@@ -3,9 +3,9 @@
 //! Two ways lead in. gix reads refs, history and indexes in this process, and writes the refs that are ours
 //! alone; merges that need no engine ([`trivial`]) and the commits of merges ([`objects`]) are made here as well.
 //! What decides over somebody's files, or must come out exactly as git would do it (checkouts, all other merges,
-//! the move of the target), is done by git itself through [`command`], the one place that
-//! spawns it; so is whatever gix can't do just as git would. Everything here is synchronous, and takes
-//! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
+//! the move of the target), is done by git itself through [`command`], the one place that spawns it; so is
+//! whatever gix can't do just as git would. Everything here is synchronous, and takes the repository by explicit
+//! paths: no function looks at the current directory or at `GIT_DIR`.
 
 mod abandoned;
 mod candidate;
@@ -46,6 +46,7 @@ mod status;
 mod testing;
 mod tree;
 mod trivial;
+mod unseen;
 mod worktree;
 
 pub use abandoned::abandoned;
@@ -86,6 +87,8 @@ pub use status::{
     changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
 };
 pub use tree::{tree_has, tree_size};
+pub use unseen::{Unseen, clear_nursery, only_git_can_add};
 pub use worktree::{
-    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees,
+    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, post_checkout, take_back, worktree_at,
+    worktrees,
 };

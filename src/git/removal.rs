@@ -209,7 +209,7 @@ fn short_name(name: &std::ffi::OsStr) -> String {
 }
 
 /// A free name beside `path`, on the same file system.
-fn aside(path: &Path) -> Result<PathBuf> {
+pub(super) fn aside(path: &Path) -> Result<PathBuf> {
     let parent = path.parent().with_context(|| format!("{} has no parent", path.display()))?;
     let name = short_name(path.file_name().unwrap_or_default());
     // A directory may be renamed over an empty one.
@@ -219,7 +219,7 @@ fn aside(path: &Path) -> Result<PathBuf> {
 
 /// Deletes a tree without following symbolic links; directories that were made read-only (build caches
 /// and test leftovers are) are made writable first.
-fn delete_tree(path: &Path) -> std::io::Result<()> {
+pub(super) fn delete_tree(path: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             make_writable(path)?;

@@ -23,6 +23,9 @@ pub(super) fn bookkeeping() -> MutexGuard<'static, ()> {
     BOOKKEEPING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The reason for which git locks a worktree while it makes it.
+pub(super) const MAKING: &[u8] = b"initializing";
+
 /// A worktree as git knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Worktree {
@@ -171,10 +174,16 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
     let only_link = fs::read_dir(path)
         .map(|entries| entries.flatten().all(|entry| entry.file_name() == ".git"))
         .unwrap_or(true);
+    let ours = |folder: &PathBuf| worktree_of(folder).is_some_and(|found| found == path);
     if !only_link {
+        // All of it is in place, but for taking the lock away that it was made under.
+        for locked in admin_folders(repo).iter().filter(|folder| ours(folder)).map(|dir| dir.join("locked")) {
+            if fs::read(&locked).is_ok_and(|reason| reason.trim_ascii() == MAKING) {
+                let _ = fs::remove_file(locked);
+            }
+        }
         return;
     }
-    let ours = |folder: &PathBuf| worktree_of(folder).is_some_and(|found| found == path);
     for folder in admin_folders(repo).iter().filter(|folder| !before.contains(folder) && ours(folder)) {
         let _ = fs::remove_dir_all(folder);
     }
@@ -198,10 +207,19 @@ pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     let admin_dir = admin_dir(path)?;
     let git = Git::new().work_tree(path, &admin_dir).retry_locks();
     git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok()?;
+    post_checkout(repo, path)
+}
+
+/// Runs the `post-checkout` hook as `git worktree add` does it, from the null id. Gives what a failing hook
+/// said: the worktree is fine nevertheless.
+///
+/// # Errors
+/// If it can't even be tried.
+pub fn post_checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     if !may_run(repo, "post-checkout", path) {
         return Ok(None);
     }
-    let tip = Git::new().git_dir(&admin_dir).args(["rev-parse", "--verify", "HEAD"]).line()?;
+    let tip = Git::new().git_dir(&admin_dir(path)?).args(["rev-parse", "--verify", "HEAD"]).line()?;
     let hook = Git::new().in_dir(path).args(["hook", "run", "--ignore-missing", "post-checkout", "--"]);
     let hook = hook.arg(repo.null_oid()).arg(tip.as_os_str()).arg("1").output()?;
     Ok((hook.code != Some(0)).then(|| {

@@ -20,6 +20,8 @@ mod queue;
 mod spec;
 mod state;
 mod text;
+mod timeline;
+mod touches;
 mod undo;
 
 pub use decide::{Action, decide};
@@ -36,6 +38,8 @@ pub use spec::{
 };
 pub use state::TaskState;
 pub use text::{Oid, Text, name_some};
+pub use timeline::{Phase, Span, Timeline, Track};
+pub use touches::{Expected, Touch, expected};
 pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]

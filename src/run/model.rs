@@ -345,6 +345,11 @@ impl Run {
         (self.spec.land && (self.stop.is_none() || asked(|t| t.retried))) || asked(|t| t.land_asked)
     }
 
+    /// What its agents said they used, all together; `None` if none said anything.
+    pub fn usage(&self) -> Option<Usage> {
+        self.tasks.iter().filter_map(|task| task.usage).reduce(|a, b| a + b)
+    }
+
     /// The exit code that the run ends with, by `cli.md`: 0 if every task landed or had nothing to
     /// land (or is finished in a run that was not asked to land), 1 if not, and the signal's code if a
     /// signal stopped it.

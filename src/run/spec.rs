@@ -226,6 +226,9 @@ pub struct RunSpec {
     /// Files that are made anew instead of merged.
     #[serde(default)]
     pub regenerate: Vec<Regenerate>,
+    /// Regular expressions that find what an agent says it used, where it says so in words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage_patterns: Vec<Text>,
     /// What holds new starts back.
     #[serde(default)]
     pub pacing: Pacing,

@@ -13,7 +13,7 @@ pub use journal::{Journal, Tail};
 pub use layout::{Layout, RunDir};
 pub use lock::{Holder, Lock};
 pub use passed::Passed;
-pub use runs::{Loaded, create, list, load};
+pub use runs::{Loaded, create, list, load, load_with};
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

@@ -53,35 +53,15 @@ pub const VERIFICATION: Section = Section {
     ],
 };
 
-/// Of `run`: what a plan file may say.
+/// Of `run`: plan files, in short.
 pub const PLAN_FILE: Section = Section {
     title: "PLAN FILES",
-    intro: "With -f, the tasks come from a file in TOML, YAML or JSON (by its extension; standard input is \
-            guessed). All mistakes in it are told at once, each with its line, and nothing is created then. A \
-            task starts as soon as all that it depends on has landed, from the target as it is then; those \
-            that most others wait for go first. If something that it depends on does not land, it is blocked, \
-            and goes on once that has landed after all. Options on the command line go before the plan, \
-            and the plan before the configuration.",
-    entries: &[
-        ("target, jobs, strategy, verify, atomic", "At the top, as the options of run."),
-        (
-            "[defaults]",
-            "What tasks have that say nothing else: command, base, timeout, retries, env, labels.",
-        ),
-        ("[[task]]", "The tasks; in YAML and JSON a list 'tasks'."),
-        ("name", "Its name, by the rules of the command line."),
-        ("prompt, prompt_file", "What its agent is to do; the file is looked for beside the plan."),
-        (
-            "command",
-            "Its agent: a list of words is run as it stands, with the placeholders below; a text is for \
-             'sh -c', and nothing is replaced in it. Without one, AGENT, -a or parallel.agent.",
-        ),
-        ("depends_on", "Names of tasks that must have landed before it starts."),
-        ("base", "Commit that its branch starts from, for a task that depends on none."),
-        ("timeout, retries", "As the options."),
-        ("env", "Environment variables for its agent; those of [defaults] are merged."),
-        ("labels", "Words for whoever reads GIT_PARALLEL_LABELS."),
-    ],
+    intro: "With -f, the tasks come from a file in TOML, YAML, JSON or Markdown, with what each of them needs, and \
+            how they wait for each other: git-parallel-plan(5) tells of it. All mistakes in it are told at once, \
+            each with its line, and nothing is created then. A task starts as soon as all that it waits for has \
+            landed, from the target as it is then. Options on the command line go before the plan, and the plan \
+            before the configuration.",
+    entries: &[],
 };
 
 /// Of `run`: when agents are started.
@@ -150,44 +130,6 @@ lets it change files in its worktree; it need not commit, since what it leaves i
 allow it more, use its own settings, name more arguments (git parallel run -a NAME TASK... -- ARG...), or \
 change how it is called: parallel.agent.NAME.cmd. None of this makes a sandbox of a worktree. A prompt may \
 be any text; each is called so that one which begins with a dash is no option.";
-
-/// What `agents --json` prints.
-pub const AGENTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A path or argument that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        (
-            "agents",
-            "A list of objects, those that are found first: name; found, whether it can be called; path of \
-             its executable, or null; command, how it is called, a list; title, what it calls itself, or null; \
-             configured, whether it is from the configuration; default, whether parallel.agent names it; \
-             docs, where its documentation tells of this, or null.",
-        ),
-    ],
-};
-
-/// What `conflicts --json` prints.
-pub const CONFLICTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A name or path that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        ("branches", "What was compared, under the names it was asked for."),
-        ("target", "The branch to land them on."),
-        (
-            "conflicts",
-            "A list of objects: branches, the two that conflict, and paths, where. First those with the \
-             target, which is the first of the two, then the others in the order of branches. paths is empty \
-             where only directories conflict, that were renamed, and where the two have no history in common.",
-        ),
-        (
-            "independent",
-            "A list of sets: the first is a largest one that lands without a conflict, the next a largest one \
-             of the others, and so on. What conflicts with the target is in none.",
-        ),
-    ],
-};
 
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
@@ -270,6 +212,14 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.minFreeMemory", "See --min-free-memory of git-parallel-run(1). Default: no limit."),
         ("parallel.maxCost", "See --max-cost of git-parallel-run(1). Default: no limit."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
+        (
+            "parallel.usagePattern",
+            "A regular expression (of Rust's regex crate) with groups named input, output or cost, such as \
+             'Cost: \\$(?<cost>[0-9.]+)': how an agent says in its own words how many tokens it used and what \
+             they cost in US dollars. Of each the last match counts. May be given several times. What Claude \
+             Code, Codex, Gemini and opencode print as JSON is understood without one, and goes first. \
+             Default: none.",
+        ),
         (
             "parallel.verify",
             "Shell command that what would land must pass; --verify '' leaves it out for once. Default: none.",
