@@ -1,10 +1,14 @@
 //! Writing objects in this process, durably, as git with `core.fsync=all` does it.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 
-use anyhow::{Context, Result, anyhow};
-use gix::objs::{Kind, Write as _};
+use anyhow::{Context, Result};
+use gix::objs::Kind;
+use gix::objs::encode::loose_header;
+use gix::zlib::{Compression, stream::deflate};
+use tempfile::Builder;
 
 use super::Repository;
 use super::refs::parse_oid;
@@ -22,34 +26,32 @@ pub(super) fn write(repo: &Repository, kind: Kind, objects: &[impl AsRef<[u8]>])
     if repo.config().is_none_or(|config| config.string("core.sharedrepository").is_some()) {
         return Ok(false);
     }
-    if objects.is_empty() {
-        return Ok(true);
-    }
-    let place = repo.common_dir.join("objects");
-    // By this name `git gc` knows it for what was cut off, and clears it away.
-    let aside = tempfile::Builder::new().prefix("tmp_objdir-parallel-").tempdir_in(&place);
-    let aside = aside.with_context(|| format!("cannot write in {}", place.display()))?;
-    let store = gix::odb::loose::Store::at(aside.path().to_owned(), repo.gix().object_hash());
-    let mut directories = BTreeSet::new();
     for object in objects {
-        let id =
-            store.write_buf(kind, object.as_ref()).map_err(|e| anyhow!("cannot write an object: {e:#}"))?;
-        let written = store.object_path(&id);
-        let to = place.join(written.strip_prefix(aside.path())?);
-        let directory = to.parent().context("an object lies in a directory")?;
-        let moved = File::open(&written).and_then(|file| file.sync_data()).and_then(|()| {
-            fs::create_dir_all(directory)?;
-            fs::rename(&written, &to)
-        });
-        moved.with_context(|| format!("cannot write {}", to.display()))?;
-        directories.insert(directory.to_owned());
-    }
-    directories.insert(place);
-    for directory in directories {
-        let synced = File::open(&directory).and_then(|directory| directory.sync_all());
-        synced.with_context(|| format!("cannot sync {}", directory.display()))?;
+        write_one(repo, kind, object.as_ref())?;
     }
     Ok(true)
+}
+
+/// The directory is not synced, as with git: that comes before a branch gets to hold the object.
+fn write_one(repo: &Repository, kind: Kind, object: &[u8]) -> Result<()> {
+    let id = gix::objs::compute_hash(repo.gix().object_hash(), kind, object)?.to_string();
+    let directory = repo.common_dir.join("objects").join(&id[..2]);
+    let path = directory.join(&id[2..]);
+    let made = || -> Result<()> {
+        fs::create_dir_all(&directory)?;
+        let permissions = fs::Permissions::from_mode(0o444);
+        // By this name `git gc` knows it for what was cut off, and clears it away.
+        let file = Builder::new().prefix("tmp_obj_").permissions(permissions).tempfile_in(&directory)?;
+        let mut packed = deflate::Write::new(file, Compression::BEST_SPEED);
+        packed.write_all(&loose_header(kind, object.len() as u64))?;
+        packed.write_all(object)?;
+        packed.flush()?;
+        let file = packed.into_inner();
+        file.as_file().sync_data()?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    made().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Commits a tree in the user's name, byte for byte as `git commit-tree` would. `None`: nothing was written,
@@ -86,7 +88,6 @@ pub(super) fn commit(repo: &Repository, tree: &Oid, parents: &[&Oid], message: &
 mod tests {
     use super::*;
     use crate::git::testing::Sandbox;
-    use std::os::unix::fs::PermissionsExt;
 
     /// The lines of a commit less their times: git's is a fixed one in these tests.
     fn timeless(commit: &str) -> String {
