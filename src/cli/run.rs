@@ -97,6 +97,9 @@ pub struct RunArgs {
     /// Shell command or known agent that settles conflicts before you are asked [default: parallel.onConflict]
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub on_conflict: Option<OsString>,
+    /// Shell command that is run in each new worktree before its agent [default: parallel.setup]
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
+    pub setup: Option<OsString>,
     /// Land all tasks in one step, or none
     #[arg(long, conflicts_with = "no_land")]
     pub atomic: bool,

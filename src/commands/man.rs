@@ -1,5 +1,6 @@
 //! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
+mod around;
 mod json;
 mod plan;
 mod sections;
@@ -109,6 +110,8 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
         "run" => &[
             &PLAN_FILE,
             &AGENT_ARGUMENTS,
+            &around::WORKTREES,
+            &around::HOOKS,
             &VERIFICATION,
             &PACING,
             &RESOLVER,

@@ -8,6 +8,7 @@ mod conflicts;
 mod demo;
 mod doctor;
 mod follow;
+mod hooks;
 mod land;
 mod list;
 mod logs;

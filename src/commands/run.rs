@@ -9,8 +9,7 @@ use jiff::Timestamp;
 
 use super::pacing::pacing;
 use super::place::{Place, bad_config};
-use super::plan_file;
-use super::{narrate, print, settings_of, touches};
+use super::{hooks, narrate, plan_file, print, settings_of, touches};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
@@ -168,6 +167,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         timeout_ms: timeout.map(milliseconds),
         verify: verify(args, planned.verify.as_deref(), configured.verify, jobs),
         on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
+        hooks: hooks::asked(args.setup.as_deref(), planned.hooks.clone(), config),
         pacing: pacing(&args.pacing, config).map_err(bad_config)?,
         atomic: args.atomic || planned.atomic == Some(true),
         keep_going: args.keep_going,

@@ -1,5 +1,6 @@
 //! Removing a worktree, once nothing in it can be lost.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -18,11 +19,17 @@ use crate::run::{Text, name_some};
 const TRASH: &str = ".trash";
 
 /// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
-/// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs).
+/// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs) or is one of the files of
+/// `known`.
 ///
 /// # Errors
 /// If it can't be told; the worktree must stay then as well.
-pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result<Option<String>> {
+pub fn why_kept(
+    repo: &Repository,
+    path: &Path,
+    disposable: &[String],
+    known: &HashSet<Text>,
+) -> Result<Option<String>> {
     let worktree = match removable(repo, path)? {
         Ok(worktree) => worktree,
         Err(reason) => return Ok(Some(reason)),
@@ -40,7 +47,8 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let (changes, ignored) = changes_and_ignored(path, disposable)?;
+    let (changes, mut ignored) = changes_and_ignored(path, disposable)?;
+    ignored.retain(|file| !known.contains(file));
     let (submodules, hidden) = unseen(repo, path)?;
     let nested = changes.nested.into_iter().chain(submodules).collect();
     Ok([
@@ -255,7 +263,7 @@ mod tests {
     }
 
     fn kept(sandbox: &Sandbox, path: &Path) -> Option<String> {
-        why_kept(&sandbox.repository(), path, &["target/".to_owned()]).unwrap()
+        why_kept(&sandbox.repository(), path, &["target/".to_owned()], &HashSet::new()).unwrap()
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
             base,
             branch_created: true,
             worktree_created: true,
+            is_new: true,
             note: None,
         };
         vec![

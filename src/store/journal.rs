@@ -97,7 +97,14 @@ mod tests {
         let events = [
             Event::RunStarted { pid: 1 },
             Event::Begun { task: task(), step: Step::Prepare { slot: 0, base: None } },
-            Event::Prepared { task: task(), base, branch_created: true, worktree_created: true, note: None },
+            Event::Prepared {
+                task: task(),
+                base,
+                branch_created: true,
+                worktree_created: true,
+                is_new: true,
+                note: None,
+            },
             Event::Begun { task: task(), step: Step::Start { attempt: 1 } },
             Event::AgentExited { task: task(), exit: Exit { code: Some(0), ..Exit::default() } },
         ];

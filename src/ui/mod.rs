@@ -8,6 +8,7 @@
 //! view). Nothing foreign is printed that did not pass through `text`.
 
 mod agents;
+mod around;
 mod confirm;
 mod conflicts;
 #[cfg(test)]
@@ -44,4 +45,4 @@ pub use status::{Supervisor, list, status};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
 pub use undo::undo;
-pub use words::count;
+pub use words::{count, tally_of};

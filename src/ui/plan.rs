@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::look::Look;
-use super::{text, words};
+use super::{around, text, words};
 use crate::run::{AgentCall, Expected, Leftovers, Resolver, RunSpec, Strategy, TaskName, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
@@ -37,6 +37,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.extend(branches("reset", &tasks, "and keep its old tip", "and keep their old tips", |t| {
             t.overwrite.is_some()
         }));
+        steps.extend(around::before(spec, &tasks));
         steps.extend(run_agents(spec, &tasks, look));
         steps.extend(fall_back(&tasks));
         steps.extend(order(&tasks));
@@ -50,6 +51,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
             };
             format!("have conflicts settled by {by} before you are asked to")
         }));
+        steps.extend(around::hooks(spec));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());
         }

@@ -348,7 +348,14 @@ mod tests {
         let early = "early".into();
         story.event(
             94,
-            Event::Prepared { task: early, base, branch_created: true, worktree_created: true, note: None },
+            Event::Prepared {
+                task: early,
+                base,
+                branch_created: true,
+                worktree_created: true,
+                is_new: true,
+                note: None,
+            },
         );
         story.exit(95, "late", Exit { stopped: true, ..Exit::default() });
         story.collect(95, "late", Work::default()).end(95);

@@ -160,7 +160,7 @@ pub(super) fn tally(counts: &BTreeMap<TaskState, usize>) -> String {
 }
 
 /// How many tasks of a run are in which state; of those that landed, how many were undone is told apart.
-pub(super) fn tally_of(run: &Run) -> String {
+pub fn tally_of(run: &Run) -> String {
     let undone = run.tasks.iter().filter(|task| task.undone.is_some()).count();
     let mut counts = run.counts();
     if let Some(landed) = counts.get_mut(&TaskState::Landed) {
@@ -255,6 +255,12 @@ pub(super) fn name(value: &Text) -> String {
 /// A task's name, safe to print.
 pub(super) fn task(value: &TaskName) -> String {
     text::name(value.0.as_bytes())
+}
+
+/// A stage by the names of its groups, or its number.
+pub(super) fn stage(run: &Run, stage: u32) -> String {
+    let names: Vec<String> = run.groups_of(stage).iter().map(|name| text::name(name.as_bytes())).collect();
+    format!("group {}", listed(&names, 3))
 }
 
 #[cfg(test)]

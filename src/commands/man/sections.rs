@@ -236,6 +236,22 @@ pub const CONFIGURATION: Section = Section {
              leaves it out for once. An agent's prompt tells it what collides, what both sides are for and what it \
              may do. Default: none.",
         ),
+        (
+            "parallel.include",
+            "Pattern, as in gitignore(5), of ignored files that new worktrees get; may be given several times. So              does .worktreeinclude. See git-parallel-run(1) for these and all hooks. Default: none.",
+        ),
+        (
+            "parallel.setup",
+            "Shell command that is run in each new worktree before its agent; --setup '' leaves it out for once.              Default: none.",
+        ),
+        (
+            "parallel.beforeGroup, parallel.afterLand, parallel.onFinish",
+            "Shell commands that run in the main worktree before the first task of a stage starts, after a task has              landed, and after the end of the run. Default: none.",
+        ),
+        (
+            "parallel.notify",
+            "How you are told that the run has ended or first needs you: bell (the default), desktop, none, or a              shell command.",
+        ),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
             "parallel.worktreeDir",
@@ -256,7 +272,7 @@ pub const ENVIRONMENT: Section = Section {
     title: "ENVIRONMENT",
     intro: "An agent has the environment that the run was started with, less what ties git to one \
             repository (GIT_DIR and the like), and these. So has the command that resolve runs, and the \
-            check (see VERIFICATION).",
+            check (see VERIFICATION); the setup has it too, and hooks have what applies.",
     entries: &[
         ("GIT_PARALLEL_RUN", "The run's id."),
         ("GIT_PARALLEL_TASK", "The task's name."),
@@ -271,6 +287,10 @@ pub const ENVIRONMENT: Section = Section {
         ),
         ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
+        (
+            "GIT_PARALLEL_GROUP, GIT_PARALLEL_EXIT_CODE, GIT_PARALLEL_LANDED, GIT_PARALLEL_FAILED,              GIT_PARALLEL_MESSAGE",
+            "For hooks: see HOOKS in git-parallel-run(1).",
+        ),
         ("GIT_PARALLEL_LABELS", "The labels that a plan file gives the task, joined by commas."),
         (
             "GIT_PARALLEL_CONFLICTS",
@@ -304,6 +324,8 @@ pub const FILES: Section = Section {
         ("parallel/runs/RUN/journal.jsonl", "What happened, one event a line."),
         ("parallel/runs/RUN/tasks/TASK/output.log", "The agent's output."),
         ("parallel/runs/RUN/verify/COMMIT/output.log", "What the check of that commit wrote."),
+        ("parallel/runs/RUN/tasks/TASK/setup/output.log", "The output of its setup."),
+        ("parallel/runs/RUN/hooks/N/output.log", "The output of a hook or a notice."),
         ("parallel/passed", "Which trees passed which check."),
         ("parallel/runs/RUN/commands/N/output.log", "The output of a command from the configuration."),
         ("parallel/lock", "Held while a run goes on; it tells which."),

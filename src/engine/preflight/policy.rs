@@ -58,6 +58,18 @@ pub(super) fn regenerate(
     all
 }
 
+/// Which ignored files new worktrees get. The configuration comes last, since in such a list the last
+/// pattern that matches counts.
+pub(super) fn include(repo: &Repository, config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let mut patterns = git::include_file(repo).unwrap_or_else(|e| {
+        let hint = format!("it holds patterns as in .gitignore; mend or remove {}", git::INCLUDE_FILE);
+        problems.push(Problem::new(format!("{e:#}"), hint));
+        Vec::new()
+    });
+    patterns.extend(config.all("parallel.include"));
+    patterns
+}
+
 /// What finds in an agent's output what it used.
 pub(super) fn usage_patterns(config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
     let key = "parallel.usagePattern";

@@ -40,7 +40,14 @@ fn story() -> Story {
     let docs = || "docs".into();
     story.event(
         23,
-        Event::Prepared { task: docs(), base, branch_created: false, worktree_created: false, note: None },
+        Event::Prepared {
+            task: docs(),
+            base,
+            branch_created: false,
+            worktree_created: false,
+            is_new: false,
+            note: None,
+        },
     );
     story.event(23, Event::Begun { task: docs(), step: Step::Start { attempt: 2 } });
     story.event(23, Event::AgentStarted { task: docs(), pid: 4714 });
