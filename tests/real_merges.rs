@@ -4,7 +4,8 @@
 //! `tests/merges/*.txt` lists them by the ids of their parents (`tests/merges/record` tells the form, and makes
 //! the lists). The repositories are not part of this one: `REAL_MERGES` names a directory that has them, see
 //! CONTRIBUTING.md. Every merge is landed by a run with `--strategy merge`, every third also squashed, and every
-//! fifth also rebased.
+//! fifth also rebased. How many of the merges needed no `git merge-tree` is told: their trees are compared as all
+//! others.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -110,6 +111,8 @@ fn hashed(sandbox: &Sandbox, paths: &[u8]) -> Verdict {
 struct Ended {
     state: String,
     landed: Option<String>,
+    /// git was asked for the merge.
+    by_git: bool,
     task: Value,
 }
 
@@ -118,7 +121,11 @@ fn land(sandbox: &Sandbox, merge: &Merge, strategy: &str) -> Ended {
     sandbox.git(&["update-ref", "refs/heads/target", &merge.onto]);
     sandbox.git(&["update-ref", "refs/heads/feature/work", &merge.tip]);
     let options = ["--into", "target", "--existing", "reuse", "--strategy", strategy, "work"];
-    let output = sandbox.run(&options, Path::new("true"));
+    let trace = sandbox.io("trace");
+    let _ = fs::remove_file(&trace);
+    let mut command = sandbox.command(&sandbox.repo, env!("CARGO_BIN_EXE_git-parallel"));
+    command.args(sandbox.run_args(&options, Path::new("true"))).env("GIT_TRACE", &trace);
+    let output = sandbox.start(command).wait();
     assert!(matches!(output.code, 0 | 1), "{merge:?}: {}", output.all());
     let task = sandbox.task("work");
     let state = task["state"].as_str().unwrap().to_owned();
@@ -128,7 +135,10 @@ fn land(sandbox: &Sandbox, merge: &Merge, strategy: &str) -> Ended {
     if sandbox.worktree("work").exists() {
         sandbox.git(&["worktree", "remove", "--force", sandbox.worktree("work").to_str().unwrap()]);
     }
-    Ended { state, landed, task }
+    // Looking ahead, git is asked with `--stdin`, for what nobody rests on.
+    let asks = |line: &str| line.contains("merge-tree --write-tree") && !line.contains("--stdin");
+    let trace = String::from_utf8_lossy(&fs::read(&trace).unwrap()).into_owned();
+    Ended { state, landed, by_git: trace.lines().any(asks), task }
 }
 
 fn bytes(path: &Value) -> Vec<u8> {
@@ -152,6 +162,7 @@ fn verdict(sandbox: &Sandbox, ended: &Ended) -> Option<Verdict> {
 fn wrong(sandbox: &Sandbox, merge: &Merge, strategy: &str, tally: &mut Tally) -> Option<String> {
     let ended = land(sandbox, merge, strategy);
     let told = |why: &str| Some(format!("{strategy}: {why}\n  {merge:?}\n  {}", ended.task));
+    tally.in_process += usize::from(strategy == "merge" && ended.landed.is_some() && !ended.by_git);
     let (Merge { onto, tip, .. }, found) = (merge, verdict(sandbox, &ended));
     let parents = |commit: &str| sandbox.git(&["show", "-s", "--format=%P", commit]);
     let nothing_new = merge.verdict == Verdict::Tree(sandbox.oid(&format!("{onto}^{{tree}}")));
@@ -184,6 +195,7 @@ fn wrong(sandbox: &Sandbox, merge: &Merge, strategy: &str, tally: &mut Tally) ->
 #[derive(Default)]
 struct Tally {
     merged: usize,
+    in_process: usize,
     conflicts: usize,
     squashed: usize,
     rebased: usize,
@@ -220,11 +232,11 @@ fn check(list: &List) -> Vec<String> {
             problems.extend(wrong(&sandbox, &now, "rebase", &mut tally));
         }
     }
-    let Tally { merged, conflicts, squashed, rebased, held } = tally;
+    let Tally { merged, in_process, conflicts, squashed, rebased, held } = tally;
     let mut kinds = std::collections::BTreeMap::<&str, usize>::new();
     list.merges.iter().for_each(|merge| *kinds.entry(&merge.kind).or_default() += 1);
     println!(
-        "{}: {merged} merges ({conflicts} with conflicts; {kinds:?}), {squashed} also squashed, {rebased} also \
+        "{}: {merged} merges ({in_process} without git; {conflicts} with conflicts; {kinds:?}), {squashed} also squashed, {rebased} also \
          rebased ({held} of them held), {} wrong, in {:.0?}; git changed its mind about {moved_on}",
         list.name,
         problems.len(),

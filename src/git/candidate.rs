@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 
 use super::merge::{Verdict, by_history, tree_of, verdict};
 use super::refs::{is_first_parent, parse_oid};
-use super::{Git, Repository, rebase, squash};
+use super::{Git, Repository, objects, rebase, squash};
 use crate::error::{Failure, exit};
 use crate::run::{How, Oid, Strategy, Text};
 
@@ -45,7 +45,7 @@ pub enum Merged {
 }
 
 /// Makes the commit that the target would move to. What collides is for git to say, by `git merge-tree`,
-/// whatever the strategy; and the tree is that of the merge, whatever the commits. Signs the commits if
+/// whatever the strategy (but where nothing can, see [`super::trivial`]); and the tree is that of the merge, whatever the commits. Signs the commits if
 /// `commit.gpgSign` says so.
 ///
 /// # Errors
@@ -76,7 +76,11 @@ fn merge(repo: &Repository, wish: &Wish<'_>) -> Result<Merged> {
 
 fn merge_of_tree(repo: &Repository, wish: &Wish<'_>, tree: &Oid) -> Result<Merged> {
     let message = merge_message(wish.branch, wish.target);
-    let made = commit(repo, repo.git(), tree, &[wish.onto, wish.tip], message.as_bytes())?;
+    let parents = [wish.onto, wish.tip];
+    let made = match objects::commit(repo, tree, &parents, message.as_bytes()) {
+        Some(made) => made,
+        None => commit(repo, repo.git(), tree, &parents, message.as_bytes())?,
+    };
     Ok(Merged::Candidate(made, How::Merge))
 }
 

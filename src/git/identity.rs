@@ -7,30 +7,54 @@ use super::command::GitError;
 use crate::error::{Failure, exit};
 use crate::run::Text;
 
-/// Whom git names as committer.
+/// Whom git names as author or committer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Committer {
+pub(super) struct Who {
     name: Text,
     email: Text,
     /// The time, if the user has set one for all commits.
     fixed_time: Option<String>,
 }
 
-impl Committer {
+/// Which of the two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    Author,
+    Committer,
+}
+
+impl Part {
+    fn of_git_var(self) -> &'static str {
+        match self {
+            Part::Author => "GIT_AUTHOR_IDENT",
+            Part::Committer => "GIT_COMMITTER_IDENT",
+        }
+    }
+
+    /// Where the user sets one time for all commits.
+    fn date(self) -> &'static str {
+        match self {
+            Part::Author => "GIT_AUTHOR_DATE",
+            Part::Committer => "GIT_COMMITTER_DATE",
+        }
+    }
+}
+
+impl Who {
     /// Asks git.
-    pub(super) fn ask(repo: &Repository) -> Result<Committer> {
-        let line = repo.git().args(["var", "GIT_COMMITTER_IDENT"]).line()?;
-        Committer::parse(line.as_bstr()).ok_or_else(|| anyhow!("git var gave something unknown: {line}"))
+    pub(super) fn ask(repo: &Repository, part: Part) -> Result<Who> {
+        let line = repo.git().args(["var", part.of_git_var()]).line()?;
+        Who::parse(line.as_bstr(), part).ok_or_else(|| anyhow!("git var gave something unknown: {line}"))
     }
 
     /// Reads `Name <email> seconds offset`.
-    fn parse(line: &[u8]) -> Option<Committer> {
+    fn parse(line: &[u8], part: Part) -> Option<Who> {
         let (open, close) = (line.iter().position(|&b| b == b'<')?, line.iter().rposition(|&b| b == b'>')?);
         let time = String::from_utf8(line.get(close + 1..)?.trim_ascii().to_vec()).ok()?;
-        Some(Committer {
+        Some(Who {
             name: Text::from(line[..open].trim_ascii()),
             email: Text::from(line.get(open + 1..close)?),
-            fixed_time: std::env::var_os("GIT_COMMITTER_DATE").map(|_| time),
+            fixed_time: std::env::var_os(part.date()).map(|_| time),
         })
     }
 
@@ -42,6 +66,17 @@ impl Committer {
             let (sign, minutes) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
             format!("{} {sign}{:02}{:02}", now.timestamp().as_second(), minutes / 60, minutes % 60)
         })
+    }
+
+    /// The line of a commit that is made now, less its first word.
+    pub(super) fn line(&self) -> Vec<u8> {
+        let time = self.time();
+        let mut line = self.name.as_bstr().to_vec();
+        line.extend_from_slice(b" <");
+        line.extend_from_slice(self.email.as_bstr());
+        line.extend_from_slice(b"> ");
+        line.extend_from_slice(time.as_bytes());
+        line
     }
 
     /// Calls with the signature for a reflog line that is written now.
@@ -60,15 +95,15 @@ impl Committer {
 /// # Errors
 /// A [`Failure`] with git's own words if it does not.
 pub fn check_identity(repo: &Repository) -> Result<()> {
-    repo.remember_committer(Committer::ask(repo).map_err(unknown)?);
-    if may_differ(repo) {
-        repo.git().args(["var", "GIT_AUTHOR_IDENT"]).ok().map_err(unknown)?;
-    }
+    let committer = Who::ask(repo, Part::Committer).map_err(unknown)?;
+    let author =
+        if may_differ(repo) { Who::ask(repo, Part::Author).map_err(unknown)? } else { committer.clone() };
+    repo.remember(committer, author);
     Ok(())
 }
 
 /// Whether author and committer may be told apart: both come from `user.*` unless one of these is set.
-fn may_differ(repo: &Repository) -> bool {
+pub(super) fn may_differ(repo: &Repository) -> bool {
     let set = |name: std::ffi::OsString| {
         let name = name.as_encoded_bytes();
         name.starts_with(b"GIT_AUTHOR_") || name.starts_with(b"GIT_COMMITTER_")
@@ -115,8 +150,8 @@ mod tests {
 
     #[test]
     fn odd_names_are_taken_apart_as_git_does() {
-        let committer = Committer::parse(b"A < Thor <a@b> 17 +0130").unwrap();
+        let committer = Who::parse(b"A < Thor <a@b> 17 +0130", Part::Committer).unwrap();
         assert_eq!((committer.name, committer.email), ("A".into(), " Thor <a@b".into()));
-        assert_eq!(Committer::parse(b"nobody"), None);
+        assert_eq!(Who::parse(b"nobody", Part::Author), None);
     }
 }

@@ -1,12 +1,14 @@
 //! Reading a worktree's index: in this process, or by git where it is of a kind that gix does not know.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 use gix::ObjectId;
-use gix::index::entry::{Flags, Mode};
+use gix::index::entry::stat::Time;
+use gix::index::entry::{Flags, Mode, Stat};
 
 use super::Git;
 use super::command::split_nul;
@@ -26,6 +28,29 @@ pub(super) struct Entry {
     pub(super) unmerged: bool,
     /// git was told not to look at the file (`assume-unchanged`, `skip-worktree`).
     pub(super) hidden: bool,
+    /// By what the file is known for unchanged without being read; `None` where git has to look at more.
+    pub(super) stat: Option<Stat>,
+}
+
+impl Entry {
+    /// Whether the file with this metadata is certainly the one that was added: all that git compares is the
+    /// same, and it was not added in the instant when the index was written. When in doubt it is not.
+    pub(super) fn is_surely(&self, meta: &fs::Metadata) -> bool {
+        let mode = match meta.file_type() {
+            kind if kind.is_symlink() => Mode::SYMLINK,
+            kind if kind.is_file() && meta.mode() & 0o100 != 0 => Mode::FILE_EXECUTABLE,
+            kind if kind.is_file() => Mode::FILE,
+            _ => return false,
+        };
+        let Some(stat) = self.stat.filter(|_| mode.bits() == self.mode) else { return false };
+        // As git has them: the low 32 bits.
+        let time = |secs: i64, nsecs: i64| Time { secs: secs as u32, nsecs: nsecs as u32 };
+        stat.mtime == time(meta.mtime(), meta.mtime_nsec())
+            && stat.ctime == time(meta.ctime(), meta.ctime_nsec())
+            && [stat.dev, stat.ino, stat.size]
+                == [meta.dev(), meta.ino(), meta.len()].map(|number| number as u32)
+            && (stat.uid, stat.gid) == (meta.uid(), meta.gid())
+    }
 }
 
 /// The entries of an index file. `git` runs git on just that index.
@@ -45,8 +70,8 @@ pub(super) fn read_by_git(git: Git) -> Result<Vec<Entry>> {
     split_nul(&git.args(["ls-files", "-v", "--stage", "-z"]).ok()?).map(parse).collect()
 }
 
-/// The entries of an ordinary index; `None` if it is sparse, split, damaged or of a newer kind.
-fn read_plain(file: &Path, kind: gix::hash::Kind) -> Option<Vec<Entry>> {
+/// The entries of an ordinary index, read in this process; `None` if it is sparse, split, damaged or of a newer kind.
+pub(super) fn read_plain(file: &Path, kind: gix::hash::Kind) -> Option<Vec<Entry>> {
     // gix would put a split index together, but by rules that we need not rely on.
     let mut beside = fs::read_dir(file.parent()?).ok()?.flatten();
     if beside.any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"sharedindex.")) {
@@ -57,12 +82,20 @@ fn read_plain(file: &Path, kind: gix::hash::Kind) -> Option<Vec<Entry>> {
     if index.is_sparse() || index.entries().iter().any(|entry| !known.contains(&entry.mode)) {
         return None;
     }
+    let written = index.timestamp().unix_seconds();
+    let stat = |entry: &gix::index::Entry| {
+        // git sets the size to 0 where it has to read the file.
+        let plain = entry.stat.size > 0 && i64::from(entry.stat.mtime.secs) < written;
+        let odd = Flags::ASSUME_VALID | Flags::SKIP_WORKTREE | Flags::INTENT_TO_ADD;
+        (plain && entry.flags.stage_raw() == 0 && !entry.flags.intersects(odd)).then_some(entry.stat)
+    };
     let entries = index.entries().iter().map(|entry| Entry {
         path: Text::from(entry.path(&index).to_owned()),
         mode: entry.mode.bits(),
         id: entry.id,
         unmerged: entry.flags.stage_raw() != 0,
         hidden: entry.flags.intersects(Flags::ASSUME_VALID | Flags::SKIP_WORKTREE),
+        stat: stat(entry),
     });
     Some(entries.collect())
 }
@@ -74,15 +107,17 @@ fn parse(line: &[u8]) -> Result<Entry> {
     let [&[letter], mode, id, stage] = fields[..] else { bail!("git ls-files gave something unknown") };
     let mode = u32::from_str_radix(&String::from_utf8_lossy(mode), 8)?;
     let hidden = letter == b'S' || letter.is_ascii_lowercase();
-    Ok(Entry { path: path.into(), mode, id: ObjectId::from_hex(id)?, unmerged: stage != b"0", hidden })
+    let id = ObjectId::from_hex(id)?;
+    Ok(Entry { path: path.into(), mode, id, unmerged: stage != b"0", hidden, stat: None })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::git::testing::Sandbox;
+    use std::fs::File;
 
+    use super::*;
     use crate::git::Repository;
+    use crate::git::testing::Sandbox;
 
     fn both(sandbox: &Sandbox) -> (Option<Vec<Entry>>, Vec<Entry>) {
         let repo = sandbox.repository();
@@ -90,8 +125,56 @@ mod tests {
         let index = repo.git_dir.join("index");
         let gits = read_by_git(git()).unwrap();
         let kind = Repository::gix_id(&sandbox.oid("HEAD")).unwrap().kind();
-        assert_eq!(read(&index, kind, || Ok(git())).unwrap(), gits);
-        (read_plain(&index, kind), gits)
+        // git does not list what a file is known by.
+        let less =
+            |entries: Vec<Entry>| entries.into_iter().map(|entry| Entry { stat: None, ..entry }).collect();
+        let all: Vec<Entry> = less(read(&index, kind, || Ok(git())).unwrap());
+        assert_eq!(all, gits);
+        (read_plain(&index, kind).map(less), gits)
+    }
+
+    /// Those of the files that are surely as the index has them.
+    fn sure(sandbox: &Sandbox) -> Vec<String> {
+        let entries = read_plain(&sandbox.repo.join(".git/index"), gix::hash::Kind::Sha1).unwrap();
+        let meta = |entry: &Entry| sandbox.repo.join(entry.path.as_path()).symlink_metadata().unwrap();
+        entries
+            .iter()
+            .filter(|entry| entry.is_surely(&meta(entry)))
+            .map(|entry| entry.path.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn an_old_file_that_nobody_touched_is_known_without_reading_it() {
+        let sandbox = Sandbox::new();
+        let long_ago = fs::FileTimes::new()
+            .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1 << 30));
+        let age = |name: &str| {
+            let file = File::options().write(true).open(sandbox.repo.join(name)).unwrap();
+            file.set_times(long_ago).unwrap();
+        };
+        let all = ["assumed", "edited", "empty", "mode", "new", "same", "touched"];
+        for name in all {
+            sandbox.write(name, if name == "empty" { "" } else { name });
+            if name != "new" {
+                age(name);
+            }
+        }
+        std::os::unix::fs::symlink("same", sandbox.repo.join("link")).unwrap();
+        sandbox.commit("files");
+        sandbox.git(&["update-index", "--assume-unchanged", "assumed"]);
+        // In the instant in which the index was written, nothing is sure.
+        assert_eq!(sure(&sandbox), ["edited", "mode", "same", "touched"]);
+        let index = File::options().write(true).open(sandbox.repo.join(".git/index")).unwrap();
+        let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        index.set_times(fs::FileTimes::new().set_modified(soon)).unwrap();
+        assert_eq!(sure(&sandbox), ["README", "edited", "link", "mode", "new", "same", "touched"]);
+        sandbox.write("edited", "EDITED");
+        age("edited");
+        age("touched");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(sandbox.repo.join("mode"), executable).unwrap();
+        assert_eq!(sure(&sandbox), ["README", "link", "new", "same"]);
     }
 
     #[test]

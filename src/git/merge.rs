@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, anyhow};
 
-use super::Repository;
 use super::command::split_nul;
 use super::foretell::conflict_paths;
 use super::refs::{merge_bases, parse_oid};
+use super::{Repository, counted, trivial};
 use crate::run::{Oid, Text};
 
 /// What git says to a merge, before anything is made of it.
@@ -34,14 +34,21 @@ pub struct Stat {
     pub deletions: u64,
 }
 
-/// Merges `tip` into `onto` with git's own engine (`git merge-tree --write-tree`), under the user's
-/// configuration and the attributes of `onto`. Nothing but objects is written.
+/// Merges `tip` into `onto`: in this process where no engine is needed (see [`super::trivial`]), else with git's
+/// own (`git merge-tree --write-tree`), under the user's configuration and the attributes of `onto`. Nothing but
+/// objects is written.
 ///
 /// # Errors
 /// If git fails.
 pub(super) fn verdict(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<Verdict> {
-    if let Some(verdict) = by_history(repo, onto, tip)? {
+    let bases = merge_bases(repo, onto, tip)?;
+    if let Some(verdict) = by_bases(&bases, onto, tip) {
         return Ok(verdict);
+    }
+    if let [base] = &bases[..]
+        && let Some(tree) = trivial::merge(repo, base, onto, tip)
+    {
+        return Ok(Verdict::Clean(tree));
     }
     Ok(match merge_tree(repo, onto, None, tip)? {
         Ok(tree) => Verdict::Clean(tree),
@@ -54,15 +61,18 @@ pub(super) fn verdict(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<Verdic
 /// # Errors
 /// If history can't be read.
 pub(super) fn by_history(repo: &Repository, onto: &Oid, tip: &Oid) -> Result<Option<Verdict>> {
-    let bases = merge_bases(repo, onto, tip)?;
-    Ok(if onto == tip || bases.contains(tip) {
+    Ok(by_bases(&merge_bases(repo, onto, tip)?, onto, tip))
+}
+
+fn by_bases(bases: &[Oid], onto: &Oid, tip: &Oid) -> Option<Verdict> {
+    if onto == tip || bases.contains(tip) {
         Some(Verdict::UpToDate)
     } else if bases.is_empty() {
         let reason = format!("{} and {} have no history in common", tip.short(), onto.short());
         Some(Verdict::Refused(reason))
     } else {
         bases.contains(onto).then_some(Verdict::Ahead)
-    })
+    }
 }
 
 /// Applies to `onto` what `commit` changes against `parent`, as `git cherry-pick` does: the tree that comes
@@ -79,7 +89,7 @@ pub(super) fn pick(
     merge_tree(repo, onto, Some(parent), commit)
 }
 
-fn merge_tree(
+pub(super) fn merge_tree(
     repo: &Repository,
     onto: &Oid,
     base: Option<&Oid>,
@@ -124,6 +134,13 @@ pub fn changed_paths(repo: &Repository, from: &Oid, to: &Oid) -> Result<Vec<Text
 /// # Errors
 /// If git can't tell.
 pub fn diff_stat(repo: &Repository, from: &Oid, to: &Oid) -> Result<Stat> {
+    match counted::count(repo, from, to) {
+        Some(stat) => Ok(stat),
+        None => diff_stat_by_git(repo, from, to),
+    }
+}
+
+pub(super) fn diff_stat_by_git(repo: &Repository, from: &Oid, to: &Oid) -> Result<Stat> {
     let git = repo.git().env("GIT_ATTR_SOURCE", to.as_str());
     let output = git.args(["diff-tree", "-r", "-z", "-M", "--numstat", from.as_str(), to.as_str()]).ok()?;
     let mut stat = Stat::default();

@@ -1,16 +1,18 @@
 //! Everything git: reading a repository, and changing it so that nothing of the user's gets lost.
 //!
 //! Two ways lead in. gix reads refs, history and indexes in this process, and writes the refs that are ours
-//! alone. What decides over somebody's files, or must come out exactly as git would do it (checkouts,
-//! merges, commits, the move of the target), is done by git itself through [`command`], the one place that
-//! spawns it; so is whatever gix can't do just as git would. Everything here is synchronous, and takes
-//! the repository by explicit paths: no function looks at the current directory or at `GIT_DIR`.
+//! alone; merges that need no engine ([`trivial`]) and the commits of merges ([`objects`]) are made here as well.
+//! What decides over somebody's files, or must come out exactly as git would do it (checkouts, all other merges,
+//! the move of the target), is done by git itself through [`command`], the one place that spawns it; so is
+//! whatever gix can't do just as git would. Everything here is synchronous, and takes the repository by explicit
+//! paths: no function looks at the current directory or at `GIT_DIR`.
 
 mod abandoned;
 mod candidate;
 mod changed;
 mod command;
 mod config;
+mod counted;
 mod durable;
 mod environment;
 mod foretell;
@@ -24,6 +26,7 @@ mod index_lock;
 mod leash;
 mod merge;
 mod moves;
+mod objects;
 mod obstacles;
 mod pathspec;
 mod publish;
@@ -43,6 +46,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod trivial;
 mod unseen;
 mod worktree;
 

@@ -28,9 +28,9 @@ type Version = (u32, ObjectId);
 pub(super) struct Change {
     pub(super) path: Text,
     /// What the old tip has there.
-    old: Option<Version>,
+    pub(super) old: Option<Version>,
     /// What comes; nothing if the path goes.
-    new: Option<Version>,
+    pub(super) new: Option<Version>,
 }
 
 impl Change {
@@ -56,7 +56,8 @@ pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     /// What the index tracks.
     pub(super) index: HashMap<Text, Entry>,
-    /// Tracked files that were edited or deleted; `None` if git has to be asked once more.
+    /// Tracked files that were edited or deleted, of those that the move touches at least; `None` if git has to be
+    /// asked once more.
     unstaged: Option<HashSet<Text>>,
 }
 
@@ -70,19 +71,50 @@ pub(super) struct InTheWay {
 impl Plan {
     /// Works the plan out. The new index must hold what the index holds.
     pub(super) fn read(repo: &Repository, lock: &IndexLock) -> Result<Plan> {
+        let changes = changes(repo, &lock.note.old, &lock.note.new)?;
+        let kind = repo.gix().object_hash();
+        if let Some(entries) = index::read_plain(&lock.new_index(), kind) {
+            let plan = Plan::of(changes.clone(), entries, Some(HashSet::new()));
+            if plan.is_untouched(&lock.top) {
+                return Ok(plan);
+            }
+        }
         // Brings the time stamps up to date, and names the files that were edited.
         let refreshed = lock.git()?.args(["update-index", "--refresh"]).output()?;
-        let entries = index::read(&lock.new_index(), repo.gix().object_hash(), || lock.git())?;
-        let index: HashMap<Text, Entry> =
-            entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
-        let unstaged = match refreshed.code {
-            Some(0 | 1) => parse_refreshed(&refreshed.stdout, &index),
+        let entries = index::read(&lock.new_index(), kind, || lock.git())?;
+        let mut plan = Plan::of(changes, entries, None);
+        plan.unstaged = match refreshed.code {
+            Some(0 | 1) => parse_refreshed(&refreshed.stdout, &plan.index),
             _ => None,
         };
-        let mut plan = Plan { changes: changes(repo, &lock.note.old, &lock.note.new)?, index, unstaged };
-        let changes = std::mem::take(&mut plan.changes);
-        plan.changes = changes.into_iter().filter(|change| plan.is_staged(change, change.new)).collect();
         Ok(plan)
+    }
+
+    fn of(changes: Vec<Change>, entries: Vec<Entry>, unstaged: Option<HashSet<Text>>) -> Plan {
+        let index = entries.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+        let mut plan = Plan { changes: Vec::new(), index, unstaged };
+        plan.changes = changes.into_iter().filter(|change| plan.is_staged(change, change.new)).collect();
+        plan
+    }
+
+    /// Whether every tracked file that the move touches is certainly as the index has it. The time stamps of
+    /// others don't matter.
+    fn is_untouched(&self, top: &Path) -> bool {
+        let mut directories = HashSet::new();
+        let tracked = self.changes.iter().filter_map(|change| self.index.get(&change.path));
+        tracked.into_iter().all(|entry| {
+            let path = entry.path.as_path();
+            // Beyond a symbolic link git sees no file.
+            let above = path.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty());
+            let is_dir = |dir: &Path| top.join(dir).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+            for dir in above {
+                if !directories.contains(dir) && !is_dir(dir) {
+                    return false;
+                }
+                directories.insert(dir.to_owned());
+            }
+            top.join(path).symlink_metadata().is_ok_and(|meta| entry.is_surely(&meta))
+        })
     }
 
     /// Whether the index has something other than `version` there.
@@ -268,7 +300,7 @@ fn changes(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
 }
 
 /// As [`changes`], in this process. What git fetches or replaces by the way is beyond it.
-fn compare(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
+pub(super) fn compare(repo: &Repository, old: &Oid, new: &Oid) -> Result<Vec<Change>> {
     let gix = repo.gix();
     let (old, new) = (Repository::gix_id(old)?, Repository::gix_id(new)?);
     let (old, new) = (gix.find_commit(old)?.tree()?, gix.find_commit(new)?.tree()?);
@@ -363,7 +395,8 @@ mod tests {
     fn what_a_refresh_says_is_read_or_not_at_all() {
         let entry = |path: &str| {
             let id = ObjectId::null(gix::hash::Kind::Sha1);
-            let entry = Entry { path: path.into(), mode: 0o100_644, id, unmerged: false, hidden: false };
+            let entry =
+                Entry { path: path.into(), mode: 0o100_644, id, unmerged: false, hidden: false, stat: None };
             (Text::from(path), entry)
         };
         let index = HashMap::from(["a", "b: needs update", "c d"].map(entry));

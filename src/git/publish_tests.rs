@@ -411,3 +411,32 @@ fn gitlinks_move_and_what_is_in_their_place_is_kept() {
     case.lands();
     assert_eq!(case.sandbox.status(), "");
 }
+
+/// Files that are old enough to be known without asking git: what was done to them is seen all the same.
+#[test]
+fn files_that_were_not_touched_for_long_are_looked_at_too() {
+    let aged = |what: &dyn Fn(&Case)| {
+        let case = Case::new("echo new >a; echo new >dir/x; rm b");
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        let age = |path: &str| {
+            let file = fs::File::options().write(true).open(case.sandbox.repo.join(path)).unwrap();
+            file.set_times(fs::FileTimes::new().set_modified(old)).unwrap();
+        };
+        ["a", "b", "dir/x", "dir/y"].iter().for_each(|path| age(path));
+        case.sandbox.git(&["update-index", "--refresh"]);
+        what(&case);
+        case
+    };
+    aged(&|_| {}).lands();
+    let in_the_way = "uncommitted changes to files that the landing changes too";
+    aged(&|case| case.sandbox.write("a", "A\n")).refuses(in_the_way, &["a"]);
+    aged(&|case| fs::remove_file(case.sandbox.repo.join("dir/x")).unwrap()).refuses(in_the_way, &["dir/x"]);
+    let linked = |case: &Case| {
+        let (dir, elsewhere) = (case.sandbox.repo.join("dir"), case.sandbox.repo.join("elsewhere"));
+        fs::rename(&dir, elsewhere).unwrap();
+        symlink("elsewhere", dir).unwrap();
+    };
+    aged(&linked).refuses(in_the_way, &["dir/x"]);
+    aged(&|case| fs::set_permissions(case.sandbox.repo.join("a"), PermissionsExt::from_mode(0o755)).unwrap())
+        .refuses(in_the_way, &["a"]);
+}

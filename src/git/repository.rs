@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::identity::Committer;
+use super::counted::exists;
+use super::identity::{Part, Who, may_differ};
 use super::{Config, Git};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -34,7 +35,9 @@ pub struct Repository {
 #[derive(Default)]
 struct Known {
     config: OnceLock<Option<Config>>,
-    committer: OnceLock<Option<Committer>>,
+    committer: OnceLock<Option<Who>>,
+    author: OnceLock<Option<Who>>,
+    attributes: OnceLock<bool>,
 }
 
 impl Repository {
@@ -88,13 +91,38 @@ impl Repository {
         let _ = self.known.config.set(Some(config.clone()));
     }
 
-    /// Whom git names in reflogs. `None` if it does not know.
-    pub(super) fn committer(&self) -> Option<&Committer> {
-        self.known.committer.get_or_init(|| Committer::ask(self).ok()).as_ref()
+    /// Whom git names as committer, and in reflogs. `None` if it does not know.
+    pub(super) fn committer(&self) -> Option<&Who> {
+        self.known.committer.get_or_init(|| Who::ask(self, Part::Committer).ok()).as_ref()
     }
 
-    pub(super) fn remember_committer(&self, committer: Committer) {
+    /// Whom git names as author. `None` if it does not know.
+    pub(super) fn author(&self) -> Option<&Who> {
+        let ask = || match may_differ(self) {
+            true => Who::ask(self, Part::Author).ok(),
+            false => self.committer().cloned(),
+        };
+        self.known.author.get_or_init(ask).as_ref()
+    }
+
+    pub(super) fn remember(&self, committer: Who, author: Who) {
         let _ = self.known.committer.set(Some(committer));
+        let _ = self.known.author.set(Some(author));
+    }
+
+    /// Whether the user or the system may have a file of attributes, for all repositories.
+    pub(super) fn has_attributes_elsewhere(&self) -> bool {
+        let ask = |which: &str| -> Option<bool> {
+            let output = self.git().args(["var", which]).output().ok()?;
+            // Told to git not to look, it exits with 1 and says nothing.
+            match (output.code, output.stdout.strip_suffix(b"\n")) {
+                (Some(0), Some(path)) => Some(exists(Text::from(path).as_path())),
+                (Some(1), None) => Some(false),
+                _ => None,
+            }
+        };
+        let any = || ["GIT_ATTR_SYSTEM", "GIT_ATTR_GLOBAL"].iter().any(|which| ask(which).unwrap_or(true));
+        *self.known.attributes.get_or_init(any)
     }
 
     /// gix, for reading in this process. Its own HEAD is that of the main worktree.
