@@ -13,6 +13,7 @@ mod command;
 mod config;
 mod durable;
 mod environment;
+mod fan_out;
 mod foretell;
 mod guard;
 mod here;
@@ -50,6 +51,7 @@ pub use command::Git;
 pub use config::Config;
 pub use durable::make_durable;
 pub use environment::LOCAL_ENV_VARS;
+pub use fan_out::{Blank, fan_out};
 pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{

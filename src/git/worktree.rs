@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use super::hooks::may_run;
-use super::refs::{Expect, Head, delete_ref, head, set_ref};
-use super::{Git, Repository};
+use super::refs::{Expect, Head, branch_tip, delete_ref, head, set_ref};
+use super::{Blank, Git, Repository, fan_out};
 use crate::run::{Oid, Text};
 
 static BOOKKEEPING: Mutex<()> = Mutex::new(());
@@ -189,21 +189,32 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
 }
 
 /// Writes the files of a worktree just added, as `git worktree add` itself does it (`builtin/worktree.c`:
-/// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id). Gives what
-/// a failing hook said: the worktree is fine nevertheless.
+/// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id; for the
+/// first see [`fan_out`]). Gives what a failing hook said: the worktree is fine nevertheless.
 ///
 /// # Errors
 /// git's words, if the files can't be written.
 pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     let admin_dir = admin_dir(path)?;
-    let git = Git::new().work_tree(path, &admin_dir).retry_locks();
-    git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok()?;
+    let tip = match head(&admin_dir)? {
+        Head::Branch(name) => branch_tip(repo, &name)?.with_context(|| format!("{name} is gone"))?,
+        Head::Detached(oid) => oid,
+    };
+    let blank = Blank { path: path.to_owned(), admin_dir };
+    fan_out(repo, &tip, &[blank]).into_iter().collect::<Result<()>>()?;
+    post_checkout(repo, path, &tip)
+}
+
+/// Runs the `post-checkout` hook in a new worktree, whose files are written. Gives what a failing one said.
+///
+/// # Errors
+/// If git can't be started.
+pub(super) fn post_checkout(repo: &Repository, path: &Path, tip: &Oid) -> Result<Option<String>> {
     if !may_run(repo, "post-checkout", path) {
         return Ok(None);
     }
-    let tip = Git::new().git_dir(&admin_dir).args(["rev-parse", "--verify", "HEAD"]).line()?;
     let hook = Git::new().in_dir(path).args(["hook", "run", "--ignore-missing", "post-checkout", "--"]);
-    let hook = hook.arg(repo.null_oid()).arg(tip.as_os_str()).arg("1").output()?;
+    let hook = hook.arg(repo.null_oid()).arg(tip.as_str()).arg("1").output()?;
     Ok((hook.code != Some(0)).then(|| {
         let error = hook.to_error("worktree add").words;
         format!("the post-checkout hook failed: {error}").trim_end_matches([':', ' ']).to_owned()
