@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+mod report;
 mod run;
 mod strategy;
 mod undo;
@@ -18,6 +19,7 @@ mod undo;
 pub use agents::AgentsArgs;
 pub use conflicts::ConflictsArgs;
 pub use pacing::PacingArgs;
+pub use report::ReportArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
 pub use strategy::StrategyArg;
 pub use undo::UndoArgs;
@@ -61,6 +63,7 @@ pub enum Command {
     Land(LandArgs),
     Conflicts(ConflictsArgs),
     List(ListArgs),
+    Report(ReportArgs),
     Undo(UndoArgs),
     Cleanup(CleanupArgs),
     Agents(AgentsArgs),
@@ -68,6 +71,9 @@ pub enum Command {
     Demo(DemoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
+    /// Print the JSON Schema of plan files, for editors
+    #[command(hide = true)]
+    Schema,
     #[command(hide = true)]
     Complete(CompleteArgs),
     /// The process beside each agent; not for people
@@ -280,7 +286,7 @@ pub struct CompleteArgs {
 /// Write the man pages into a directory.
 ///
 /// The directory is made if need be. For a command in PREFIX/bin, man finds the pages in
-/// PREFIX/share/man/man1.
+/// PREFIX/share/man/man1; what is not of section 1 goes to man5 beside a directory of that name.
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// The directory

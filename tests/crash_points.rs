@@ -25,11 +25,19 @@ enum Flavour {
     Checked,
     /// To check it, and to land all in one step.
     Atomic,
+    /// To bring ignored files along, set worktrees up, and run a hook for each landing.
+    Around,
 }
 
 impl Flavour {
-    const ALL: [Flavour; 5] =
-        [Flavour::Plain, Flavour::Squash, Flavour::Rebase, Flavour::Checked, Flavour::Atomic];
+    const ALL: [Flavour; 6] = [
+        Flavour::Plain,
+        Flavour::Squash,
+        Flavour::Rebase,
+        Flavour::Checked,
+        Flavour::Atomic,
+        Flavour::Around,
+    ];
 
     fn options(self, check: &str) -> Vec<&str> {
         match self {
@@ -38,18 +46,27 @@ impl Flavour {
             Flavour::Rebase => vec!["-j2", "--strategy=rebase"],
             Flavour::Checked => vec!["-j2", "--verify-jobs=2", "--verify", check],
             Flavour::Atomic => vec!["-j2", "--verify-jobs=2", "--atomic", "--verify", check],
+            Flavour::Around => vec!["-j2", "--setup", "cat dir/brought.log >set-up.log"],
         }
     }
 }
 
 /// Three tasks: two commit, one leaves its work uncommitted; one of the two collides with nobody but has
 /// an ignored file that keeps its worktree.
-fn scene() -> (Sandbox, PathBuf) {
+fn scene(flavour: Flavour) -> (Sandbox, PathBuf) {
     let sandbox = Sandbox::new();
     sandbox.write(".gitignore", "*.log\n");
     sandbox.commit_all("Ignore logs");
+    if flavour == Flavour::Around {
+        sandbox.write("dir/brought.log", "whole\n");
+        sandbox.git(&["config", "parallel.include", "brought.log"]);
+        let hook = sandbox.script(&sandbox.root.join("bin/hook"), "echo $task >> $IO/hook");
+        sandbox.git(&["config", "parallel.afterLand", hook.to_str().expect("UTF-8")]);
+        sandbox.mark("around");
+    }
     let agent = sandbox.agent(
-        r#"case $task in
+        r#"if [ -e $IO/around ]; then test "$(cat set-up.log dir/brought.log | sort -u)" = whole; fi
+        case $task in
             left) echo left > left.txt;;
             kept) echo kept > kept.txt; commit; echo log > kept.log;;
             *) echo "$task" > "$task.txt"; commit;;
@@ -76,7 +93,7 @@ fn run(sandbox: &Sandbox, agent: &Path, library: &Path, kill_at: u64, flavour: F
 
 /// Kills at one instant and looks at all that was promised.
 fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
-    let (sandbox, agent) = scene();
+    let (sandbox, agent) = scene(flavour);
     let before = sandbox.snapshot();
     let old = sandbox.oid("main");
     let died = run(&sandbox, &agent, library, kill_at, flavour);
@@ -102,6 +119,16 @@ fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
             assert!(looked_at.lines().any(|line| line == tree), "{tree} was not checked: {at}");
         }
     }
+    if flavour == Flavour::Around {
+        let hooked = sandbox.read_io("hook");
+        assert!(
+            ["plain", "left", "kept"].iter().all(|task| hooked.lines().any(|l| l == *task)),
+            "{at}{hooked}"
+        );
+        let names = std::fs::read_dir(sandbox.worktrees()).expect("one is kept");
+        let names: Vec<_> = names.map(|entry| entry.expect("it can be read").file_name()).collect();
+        assert_eq!(names, ["kept"], "{at}");
+    }
     if flavour == Flavour::Atomic {
         // I7: it moved once.
         let tips = sandbox.git(&["reflog", "show", "--format=%H", "main"]);
@@ -124,7 +151,7 @@ fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
 
 /// How many calls there are to be killed at.
 fn count(library: &Path, flavour: Flavour) -> u64 {
-    let (sandbox, agent) = scene();
+    let (sandbox, agent) = scene(flavour);
     run(&sandbox, &agent, library, 0, flavour).expect(0);
     sandbox.read_io("count").trim().parse().expect("a number")
 }

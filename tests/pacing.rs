@@ -161,3 +161,86 @@ fn memory_that_can_not_be_free_is_refused() {
     configure(&sandbox, &[("parallel.maxLoad", "100000"), ("parallel.minFreeMemory", "1m")]);
     sandbox.run(&["a"], &agent).expect(0);
 }
+
+/// Writes a plan and runs it.
+fn planned(sandbox: &Sandbox, plan: &str, options: &[&str]) -> common::Output {
+    sandbox.write("../plan.toml", plan);
+    sandbox.parallel(&[&["run", "-y", "-f", "../plan.toml"], options].concat())
+}
+
+#[test]
+fn agents_that_can_not_start_give_way() {
+    let sandbox = Sandbox::new();
+    configure(
+        &sandbox,
+        &[
+            ("parallel.agent.gone.cmd", "no-such-program-here"),
+            ("parallel.agent.works.cmd", "echo \"$GIT_PARALLEL_TASK\" >\"$GIT_PARALLEL_TASK.txt\""),
+        ],
+    );
+    let before = sandbox.snapshot();
+    let output =
+        planned(&sandbox, "[defaults]\nagent = 'gone'\nfallback = ['works']\n[[task]]\nname = 'a'\n", &[]);
+    output.expect(0).tells(&["exit 127", "works takes its place", "started again (works, attempt 2"]);
+    assert_eq!((sandbox.state("a"), sandbox.read("a.txt")), ("landed".to_owned(), "a\n".to_owned()));
+    sandbox.check(&before);
+    // One that is not even on PATH has no turn.
+    let output = planned(
+        &sandbox,
+        "[[task]]\nname = 'b'\nprompt = 'x'\nagent = 'auggie'\nfallback = ['works']\n",
+        &[],
+    );
+    output.expect(0).tells(&["auggie is not on PATH; works takes its place"]);
+    let refused = planned(&sandbox, "[[task]]\nname = 'c'\nagent = 'works'\nfallback = ['claud']\n", &[]);
+    refused.expect(3).tells(&["no agent is known as 'claud'", "did you mean 'claude'?"]);
+}
+
+#[test]
+fn a_plan_sets_up_worktrees_and_runs_hooks() {
+    let sandbox = Sandbox::new();
+    let agent =
+        sandbox.agent(r#"cat setup.txt >"$task.txt"; rm setup.txt; commit; echo "$task" >>"$IO/order""#);
+    let order = sandbox.io("order");
+    let plan = format!(
+        "[hooks]\nsetup = 'echo general >setup.txt'\nbefore_group = 'echo before $GIT_PARALLEL_GROUP >>{order}'\n\
+         after_land = 'echo landed {{task}} >>{order}'\non_finish = 'echo end $GIT_PARALLEL_EXIT_CODE >>{order}'\n\
+         [defaults]\ncommand = ['{}']\n\
+         [[task]]\nname = 'a'\ngroup = 'first'\n[[task]]\nname = 'b'\ngroup = 'second'\nsetup = 'echo own >setup.txt'\n",
+        agent.display(),
+        order = order.display()
+    );
+    let before = sandbox.snapshot();
+    planned(&sandbox, &plan, &[]).expect(0);
+    sandbox.check(&before);
+    assert_eq!((sandbox.read("a.txt"), sandbox.read("b.txt")), ("general\n".to_owned(), "own\n".to_owned()));
+    let order = sandbox.read_io("order");
+    let place =
+        |what: &str| order.lines().position(|line| line == what).unwrap_or_else(|| panic!("{what}: {order}"));
+    for (first, then) in [
+        ("before first", "a"),
+        ("a", "landed a"),
+        ("a", "before second"),
+        ("before second", "b"),
+        ("b", "landed b"),
+        ("landed b", "end 0"),
+    ] {
+        assert!(place(first) < place(then), "{first}, then {then}: {order}");
+    }
+}
+
+#[test]
+fn nothing_more_starts_once_it_cost_enough() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(
+        r#"echo "$task" >"$task.txt"; commit
+           printf '{"type":"result","total_cost_usd":0.6,"usage":{"input_tokens":1000,"output_tokens":10}}\n'"#,
+    );
+    let before = sandbox.snapshot();
+    let output = sandbox.run(&["--sequential", "--max-cost", "1", "a", "b", "c"], &agent).expect(1);
+    output.tells(&["c: not started: the run has cost as much as it may", "$1.20"]);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed"), ("c", "aborted")]);
+    assert_eq!(sandbox.task("a")["usage"]["cost_usd"], 0.6);
+    sandbox.check(&before);
+    sandbox.parallel(&["retry", "c"]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed"), ("c", "landed")]);
+}

@@ -253,6 +253,82 @@ fn the_formats_mean_the_same() {
     sandbox.check_run(&before, &output);
 }
 
+/// Everything that can be wrong at once, in each format: a line for each, and nothing else happens.
+#[test]
+fn bad_plans_are_refused_with_a_line_for_each_mistake() {
+    let sandbox = Sandbox::new();
+    let refs = sandbox.refs();
+    for (name, text, least) in [
+        ("bad.toml", include_str!("plans/bad.toml"), 40),
+        ("bad.yaml", include_str!("plans/bad.yaml"), 40),
+        ("bad.json", include_str!("plans/bad.json"), 40),
+        ("list.json", r#"[{"id": "a", "title": "A", "dependencies": ["b", "c"]}, {"id": "a"}, {}]"#, 5),
+        ("todo.md", "- [ ]\n- [ ] [P:Group-] x\n", 2),
+        ("phases.yaml", "phase_1: []\nphase_2: [{name: a, depends_on: [b]}]\nphase_3: [b, 5]\n", 3),
+        ("workers.json", r#"{"parallel_execution": {"tasks": [{"id": "a"}, {}, 5]}}"#, 3),
+    ] {
+        let path = plan(&sandbox, name, text);
+        let output = run(&sandbox, &["--", "true"], &path).expect(2);
+        let place = format!("{path}:");
+        let told: Vec<&str> =
+            output.stderr.lines().filter(|line| line.trim_start().starts_with(&place)).collect();
+        let lines = text.lines().count();
+        for line in &told {
+            let (number, what) = line.trim_start()[place.len()..].split_once(": ").unwrap();
+            let number: usize = number.parse().unwrap_or_else(|_| panic!("{line}"));
+            assert!((1..=lines).contains(&number) && what.len() > 10, "{line}");
+        }
+        assert!(told.len() >= least, "{name}: {}", output.stderr);
+        output
+            .clone()
+            .tells(&[&format!("the plan has {} mistakes", told.len()), "Nothing was created or changed"]);
+    }
+    assert_eq!(sandbox.refs(), refs);
+    assert!(!sandbox.worktrees().exists() && !sandbox.repo.join(".git/parallel").exists());
+}
+
+/// In the plan itself, from a file beside it, and from standard input: as an argument, if it fits, and in
+/// {prompt_file} in any case.
+#[test]
+fn a_prompt_reaches_its_agent_byte_for_byte() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(r#"cat "$1" > $IO/prompt-$task; echo x > $task; commit"#);
+    let prompt = "say \"$(rm -rf /)\" 'and' `id` \\ ${HOME} ${task} {x} {{.ID}}\t\u{1b}[2J\u{7f}\u{1}\r\n\u{1f600} 100%\n";
+    let long = prompt.repeat((1 << 20) / prompt.len() + 1);
+    assert!(long.len() >= 1 << 20);
+    std::fs::write(sandbox.root.join("long.md"), &long).unwrap();
+    let command = serde_json::json!([agent, "{prompt_file}"]);
+    let json = serde_json::json!({"tasks": [
+        {"name": "inline", "prompt": long, "command": command},
+        {"name": "file", "prompt_file": "long.md", "command": command},
+    ]});
+    let path = plan(&sandbox, "plan.json", &json.to_string());
+    run(&sandbox, &[], &path).expect(0);
+    for name in ["prompt-inline", "prompt-file"] {
+        let got = sandbox.read_io(name);
+        let at = got.bytes().zip(long.bytes()).position(|(a, b)| a != b);
+        assert!(got == long, "{name}: {} of {} bytes, other at {at:?}", got.len(), long.len());
+    }
+
+    let json = serde_json::json!({"tasks": [{"name": "stdin", "prompt": long, "command": command}]});
+    let input = sandbox.root.join("stdin.json");
+    std::fs::write(&input, json.to_string()).unwrap();
+    let mut git_parallel = sandbox.command(&sandbox.repo, common::PROGRAM);
+    git_parallel.args(["run", "-y", "-f", "-"]).stdin(std::fs::File::open(&input).unwrap());
+    sandbox.start(git_parallel).wait().expect(0);
+    assert!(sandbox.read_io("prompt-stdin") == long);
+
+    // What the plan adds follows the prompt, which stays as it is.
+    let json = serde_json::json!({
+        "completion_criteria": ["$(true) \"holds\""],
+        "tasks": [{"name": "added", "prompt": prompt, "command": [agent, "{prompt_file}"]}],
+    });
+    let path = plan(&sandbox, "criteria.json", &json.to_string());
+    run(&sandbox, &[], &path).expect(0);
+    let expected = format!("{prompt}\n## Completion criteria\n\n- $(true) \"holds\"\n");
+    assert_eq!(sandbox.read_io("prompt-added"), expected);
+}
+
 #[test]
 fn every_mistake_is_told_and_nothing_is_created() {
     let sandbox = Sandbox::new();

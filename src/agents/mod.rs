@@ -3,6 +3,7 @@
 mod known;
 mod limits;
 mod route;
+mod usage;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::run::{AgentCall, Text};
 pub use known::{KNOWN, Known};
 pub use limits::Limits;
 pub use route::{Route, Subject, suited};
+pub use usage::{UsagePatterns, usage};
 
 /// Whether a command is on `PATH`, or an executable file where it is a path.
 pub fn find(command: &OsStr) -> bool {

@@ -34,7 +34,7 @@ pub struct RunArgs {
     /// A task's name, with its prompt if it has one of its own
     #[arg(value_name = "TASK[=PROMPT]", required_unless_present = "file")]
     pub tasks: Vec<String>,
-    /// Read the tasks from a plan file in TOML, YAML or JSON; '-' is standard input
+    /// Read the tasks from a plan file in TOML, YAML, JSON or Markdown; '-' is standard input
     #[arg(short, long, value_name = "PLAN", conflicts_with = "tasks", value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
     /// The command to run for each task, and its arguments; with -a, more arguments for that agent
@@ -97,6 +97,9 @@ pub struct RunArgs {
     /// Shell command or known agent that settles conflicts before you are asked [default: parallel.onConflict]
     #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
     pub on_conflict: Option<OsString>,
+    /// Shell command that is run in each new worktree before its agent [default: parallel.setup]
+    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
+    pub setup: Option<OsString>,
     /// Land all tasks in one step, or none
     #[arg(long, conflicts_with = "no_land")]
     pub atomic: bool,

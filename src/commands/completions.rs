@@ -90,6 +90,7 @@ fn command(words: &[OsString]) -> clap::Command {
             c.mut_arg("agent_names", |a| a.add(agents())).mut_arg("on_conflict", |a| a.add(agents()))
         })
         .mut_subcommand("status", |c| c.mut_arg("run", |a| a.add(runs())))
+        .mut_subcommand("report", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("wait", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("resume", |c| c.mut_arg("run", |a| a.add(runs())))
         .mut_subcommand("retry", |c| {

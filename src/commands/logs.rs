@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -38,7 +38,7 @@ pub fn logs(args: &LogsArgs) -> Result<u8> {
 
 /// Prints one log, to its end or to the agent's; `false` once nobody reads any more.
 fn show(place: &Place, loaded: &Loaded, task: &TaskName, follow: bool, mut printer: Printer) -> Result<bool> {
-    let path = loaded.dir.log(task);
+    let path = log_of(loaded, task);
     let mut log = None;
     loop {
         // Both are looked at before reading: what is written until then is read.
@@ -60,6 +60,13 @@ fn show(place: &Place, loaded: &Loaded, task: &TaskName, follow: bool, mut print
             _ => std::thread::sleep(Duration::from_millis(200)),
         }
     }
+}
+
+/// The agent's log; that of its setup where it came no further.
+fn log_of(loaded: &Loaded, name: &TaskName) -> PathBuf {
+    let task = loaded.run.task(name);
+    let stuck = task.is_some_and(|task| task.unprepared && task.setup_due && task.attempt == 0);
+    if stuck { loaded.dir.setup(name).join("output.log") } else { loaded.dir.log(name) }
 }
 
 fn watch(log: &Path, loaded: &Loaded) -> std::io::Result<Growth> {

@@ -1,11 +1,14 @@
 //! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
+mod around;
+mod json;
+mod plan;
 mod sections;
 
 use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -17,9 +20,10 @@ use super::print;
 use crate::agents::KNOWN;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
+use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON};
 use sections::{
-    AGENT_ARGUMENTS, AGENTS_JSON, CONFIGURATION, CONFLICTS_JSON, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS,
-    FILES, PACING, PLAN_FILE, RESOLVER, Section, VERIFICATION,
+    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES, PACING, PLAN_FILE,
+    RESOLVER, Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -28,11 +32,22 @@ pub fn man(args: &ManArgs) -> Result<u8> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let pages = pages();
     for (name, text) in &pages {
-        let path = dir.join(name);
+        let path = home(dir, name)?.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     print(&format!("wrote {} man pages to {}\n", pages.len(), dir.display()))?;
     Ok(exit::OK)
+}
+
+/// Where a page goes: a directory `man1` is for section 1 alone, and one for another section is beside it.
+fn home(dir: &Path, page: &str) -> Result<PathBuf> {
+    let section = page.rsplit('.').next().unwrap_or_default();
+    if !dir.ends_with("man1") || section == "1" {
+        return Ok(dir.to_owned());
+    }
+    let home = dir.with_file_name(format!("man{section}"));
+    fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    Ok(home)
 }
 
 /// Every page: its file name and its text.
@@ -41,23 +56,50 @@ fn pages() -> Vec<(String, String)> {
     cli.build();
     let visible: Vec<clap::Command> = cli.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let names: Vec<String> = visible.iter().map(|c| format!("git-parallel-{}", c.get_name())).collect();
-    let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &names))];
-    let parent = ["git-parallel".to_owned()];
-    pages.extend(visible.iter().zip(&names).map(|(c, name)| (format!("{name}.1"), page(c, name, &parent))));
+    let of_plans = format!("{}(5)", plan::NAME);
+    let all: Vec<String> = names.iter().map(|name| format!("{name}(1)")).chain([of_plans.clone()]).collect();
+    let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &all))];
+    for (command, name) in visible.iter().zip(&names) {
+        let mut others = vec!["git-parallel(1)".to_owned()];
+        others.extend((command.get_name() == "run").then(|| of_plans.clone()));
+        pages.push((format!("{name}.1"), page(command, name, &others)));
+    }
+    pages.push((format!("{}.5", plan::NAME), plan::page()));
     pages
 }
 
-fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
+/// How every page begins.
+fn head(name: &str, section: &str, about: &str) -> Roff {
     let version = format!("git-parallel {}", env!("CARGO_PKG_VERSION"));
     let mut roff = Roff::new();
     // No date: a page is the same whenever it is made.
-    roff.control("TH", [name.to_uppercase().as_str(), "1", "", version.as_str(), "git-parallel"]);
+    roff.control("TH", [name.to_uppercase().as_str(), section, "", version.as_str(), "git-parallel"]);
     // As in git's own pages: names of commands are not hyphenated.
     roff.control("nh", []).control("ad", ["l"]);
     roff.control("SH", ["NAME"]);
+    roff.text([roman(format!("{name} - {about}"))]);
+    roff
+}
+
+/// How every page ends; each page with its section.
+fn see_also(roff: &mut Roff, pages: &[String]) {
+    roff.control("SH", ["SEE ALSO"]);
+    let pages: Vec<Inline> = pages
+        .iter()
+        .enumerate()
+        .flat_map(|(i, page)| {
+            let comma = if i == 0 { "" } else { ", " };
+            let (name, section) = page.split_at(page.find('(').unwrap_or(page.len()));
+            [roman(comma), bold(name), roman(section)]
+        })
+        .collect();
+    roff.text(pages);
+}
+
+fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let (first, rest) = about.split_at(about.chars().next().map_or(0, char::len_utf8));
-    roff.text([roman(format!("{name} - {}{rest}", first.to_lowercase()))]);
+    let mut roff = head(name, "1", &format!("{}{rest}", first.to_lowercase()));
     synopsis(&mut roff, command);
     let mut text = roff.render();
     text.push_str(&generated(command));
@@ -68,6 +110,8 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
         "run" => &[
             &PLAN_FILE,
             &AGENT_ARGUMENTS,
+            &around::WORKTREES,
+            &around::HOOKS,
             &VERIFICATION,
             &PACING,
             &RESOLVER,
@@ -76,6 +120,7 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
             &ENVIRONMENT,
         ],
         "agents" => &[&AGENTS_JSON],
+        "report" => &[&REPORT_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
         _ => &[],
     };
@@ -86,16 +131,8 @@ fn page(command: &clap::Command, name: &str, see_also: &[String]) -> String {
         known_agents(&mut roff);
     }
     examples(&mut roff, command);
-    roff.control("SH", ["SEE ALSO"]);
-    let pages = see_also.iter().map(String::as_str).chain(["git", "git-worktree", "git-merge"]);
-    let pages: Vec<Inline> = pages
-        .enumerate()
-        .flat_map(|(i, page)| {
-            let comma = if i == 0 { "" } else { ", " };
-            [roman(comma), bold(page), roman("(1)")]
-        })
-        .collect();
-    roff.text(pages);
+    let gits = ["git(1)", "git-worktree(1)", "git-merge(1)"].map(str::to_owned);
+    see_also(&mut roff, &[others, &gits].concat());
     text.push_str(&without_preamble(&roff.render()));
     text
 }

@@ -8,6 +8,7 @@ mod conflicts;
 mod demo;
 mod doctor;
 mod follow;
+mod hooks;
 mod land;
 mod list;
 mod logs;
@@ -15,11 +16,13 @@ mod man;
 mod pacing;
 mod place;
 mod plan_file;
+mod report;
 mod resolve;
 mod resume;
 mod retry;
 mod run;
 mod status;
+mod touches;
 mod undo;
 mod wait;
 
@@ -46,6 +49,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Land(args) => land::land(&args),
         Command::Conflicts(args) => conflicts::conflicts(&args),
         Command::List(args) => list::list(&args),
+        Command::Report(args) => report::report(&args),
         Command::Undo(args) => undo::undo(&args),
         Command::Cleanup(args) => cleanup::cleanup(&args),
         Command::Agents(args) => agents::agents(&args),
@@ -54,6 +58,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Completions(args) => completions::completions(&args),
         Command::Complete(args) => completions::complete(&args),
         Command::Man(args) => man::man(&args),
+        Command::Schema => print(&crate::plan::file::schema()).map(|()| crate::error::exit::OK),
         Command::Shim => return Ok(crate::shim::main()),
     };
     code.map(ExitCode::from)

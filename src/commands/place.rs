@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use crate::engine::{Context, Engine, WantedOutput};
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository, SharedGuard};
-use crate::run::{Event, Run, RunId, TaskName};
+use crate::run::{Event, Record, Run, RunId, TaskName};
 use crate::store::{self, Holder, Journal, Layout, Loaded, Lock};
 use crate::ui::{Format, Settings, Supervisor, Ui, Verbosity};
 
@@ -35,12 +35,17 @@ impl Place {
 
     /// The run of that id, or the latest.
     pub fn load(&self, id: Option<&str>) -> Result<Loaded> {
+        self.load_with(id, &mut |_, _| {})
+    }
+
+    /// As [`Place::load`]; `seen` gets each record of the run's journal, and the run as it is after that.
+    pub fn load_with(&self, id: Option<&str>, seen: &mut dyn FnMut(&Run, &Record)) -> Result<Loaded> {
         let ids = store::list(&self.layout)?;
         let id = match id {
-            Some(id) => ids.iter().find(|known| known.0 == id).ok_or_else(|| no_such_run(id))?,
+            Some(id) => ids.iter().find(|known| known.0 == id).ok_or_else(|| no_such_run(id, &ids))?,
             None => ids.last().ok_or_else(no_run)?,
         };
-        let loaded = store::load(&self.layout, id)?;
+        let loaded = store::load_with(&self.layout, id, seen)?;
         if loaded.tail.bad > 0 && self.supervisor(id)?.is_none() {
             let bytes = loaded.tail.bad;
             super::narrate(&format!(
@@ -157,10 +162,15 @@ fn no_run() -> anyhow::Error {
         .into()
 }
 
-fn no_such_run(id: &str) -> anyhow::Error {
-    Failure::new(exit::FAILURE, format!("there is no run '{}'", crate::ui::one_line(id)))
-        .hint("see which there are: git parallel list")
-        .into()
+fn no_such_run(id: &str, ids: &[RunId]) -> anyhow::Error {
+    let failure = Failure::new(exit::FAILURE, format!("there is no run '{}'", crate::ui::one_line(id)));
+    // The four characters at the end are what tells runs of a day apart, and what people type.
+    let near = |known: &&RunId| known.0.ends_with(id) || strsim::damerau_levenshtein(&known.0, id) <= 2;
+    match ids.iter().rev().find(near).filter(|_| id.len() > 2) {
+        Some(near) => failure.hint(format!("did you mean '{near}'?")),
+        None => failure.hint("see which there are: git parallel list"),
+    }
+    .into()
 }
 
 /// The names given on the command line as tasks of the run; an unknown one is refused with the nearest.

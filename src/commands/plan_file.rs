@@ -10,19 +10,33 @@ use crate::plan::file::{self, Agent, Command, Format, Plan, PlannedTask, Problem
 use crate::plan::{LABELS, Own, Request, Wanted};
 use crate::run::{AgentCall, Text};
 
+/// What the command line says to all tasks of a plan.
+#[derive(Clone, Copy, Default)]
+pub struct Said<'a> {
+    /// The prompt of those that have none.
+    pub prompt: Option<&'a str>,
+    /// It names an agent: where those of the plan are advice, it goes before.
+    pub agent: bool,
+}
+
 /// Reads the plan at `path`, `-` being standard input, with the prompts that it has in files.
 ///
 /// # Errors
 /// Every mistake at once, each with its line; nothing was created then.
-pub fn read(path: &Path) -> Result<(Plan, Vec<Request>)> {
+pub fn read(path: &Path, said: Said) -> Result<(Plan, Vec<Request>)> {
     let bytes = bytes_of(path)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(refused(path, &[Problem { line: None, what: "it is not UTF-8 text".to_owned() }]));
     };
-    let plan = file::read(text, Format::of(path, &bytes)).map_err(|problems| refused(path, &problems))?;
+    let mut plan = file::read(text, Format::of(path, &bytes)).map_err(|problems| refused(path, &problems))?;
+    if plan.advises_agents && said.agent {
+        for task in &mut plan.tasks {
+            (task.agent, task.fallback) = (None, Vec::new());
+        }
+    }
     let dir = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut problems = Vec::new();
-    let tasks = plan.tasks.iter().filter_map(|task| request(task, &dir, &mut problems)).collect();
+    let tasks = plan.tasks.iter().filter_map(|task| request(task, &dir, said, &mut problems)).collect();
     if problems.is_empty() { Ok((plan, tasks)) } else { Err(refused(path, &problems)) }
 }
 
@@ -51,9 +65,9 @@ fn refused(path: &Path, problems: &[Problem]) -> anyhow::Error {
 }
 
 /// A file's prompt is looked for beside the plan.
-fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Option<Request> {
+fn request(task: &PlannedTask, dir: &Path, said: Said, problems: &mut Vec<Problem>) -> Option<Request> {
     let prompt = match &task.prompt {
-        None => None,
+        None => said.prompt.map(str::to_owned),
         Some(Prompt::Text(text)) => Some(text.clone()),
         Some(Prompt::File(path)) => match std::fs::read_to_string(dir.join(path)) {
             Ok(text) => Some(text),
@@ -73,13 +87,17 @@ fn request(task: &PlannedTask, dir: &Path, problems: &mut Vec<Problem>) -> Optio
             Agent::Name(name) => Wanted::Name(name.clone()),
             Agent::Command(command) => Wanted::Call(call(command)),
         }),
+        fallback: task.fallback.clone(),
+        group: task.group.clone(),
+        stage: task.stage,
+        touches: task.touches.iter().map(|pathspec| pathspec.as_str().into()).collect(),
+        setup: task.setup.as_deref().map(Text::from),
         base: task.base.clone(),
         timeout_ms: task.timeout.map(super::run::milliseconds),
         retries: task.retries,
         env: env.collect(),
-        ..Own::default()
     };
-    Some(Request { name: task.name.clone(), prompt, own })
+    Some(Request { name: task.name.clone(), prompt: task.appendix.after(prompt), own })
 }
 
 fn call(command: &Command) -> AgentCall {

@@ -9,8 +9,7 @@ use jiff::Timestamp;
 
 use super::pacing::pacing;
 use super::place::{Place, bad_config};
-use super::plan_file;
-use super::{narrate, print, settings_of};
+use super::{hooks, narrate, plan_file, print, settings_of, touches};
 use crate::cli::{Existing, LeftoversArg, RunArgs, StrategyArg};
 use crate::engine::control::{self, Request};
 use crate::engine::preflight::{self, Ask, Draft, OnExisting};
@@ -36,18 +35,23 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     }
     let worktrees = draft.worktrees.clone();
     let now = Timestamp::now();
-    let plan = |look: &Look, draft: Draft| {
+    let plan = |look: &Look, draft: Draft| -> Result<String> {
         let spec = draft.into_spec(RunId(String::new()), now);
         let base_name = args.base.as_deref().map_or(spec.target.clone(), Into::into);
-        let view =
-            PlanView { spec: &spec, worktree_dir: worktrees.clone().into(), base_name, changed_files: 0 };
-        crate::ui::plan(&view, look)
+        let view = PlanView {
+            spec: &spec,
+            worktree_dir: worktrees.clone().into(),
+            base_name,
+            changed_files: 0,
+            collisions: &touches::expected_in(&place.repo, &spec)?,
+        };
+        Ok(crate::ui::plan(&view, look))
     };
     if args.dry_run {
-        print(&plan(&settings.stdout, draft))?;
+        print(&plan(&settings.stdout, draft)?)?;
         return Ok(exit::OK);
     }
-    if confirm && !agreed(&plan(&settings.stderr, draft.clone()))? {
+    if confirm && !agreed(&plan(&settings.stderr, draft.clone())?)? {
         return Ok(exit::OK);
     }
     let tasks = draft.tasks().len();
@@ -95,7 +99,11 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     };
     let configured = Configured::read(config).map_err(bad_config)?;
     let (planned, tasks) = match &args.file {
-        Some(path) => plan_file::read(path).map(|(planned, tasks)| (planned, Ok(tasks)))?,
+        Some(path) => {
+            let agent = !args.agent_names.is_empty() || !args.agent.is_empty();
+            let said = plan_file::Said { prompt: prompt.as_deref(), agent };
+            plan_file::read(path, said).map(|(planned, tasks)| (planned, Ok(tasks)))?
+        }
         None => (Default::default(), plan::parse_requests(&args.tasks)),
     };
     let tasks = if args.each_agent {
@@ -107,7 +115,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         let option = if args.each_agent { "--each-agent" } else { "--no-land" };
         return Err(Failure::new(
             exit::USAGE,
-            format!("with {option}, tasks that depend on others would never start"),
+            format!("with {option}, tasks that wait for others would never start"),
         )
         .safe("Nothing was created or changed.")
         .into());
@@ -159,6 +167,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
         timeout_ms: timeout.map(milliseconds),
         verify: verify(args, planned.verify.as_deref(), configured.verify, jobs),
         on_conflict: command(args.on_conflict.as_deref(), configured.on_conflict),
+        hooks: hooks::asked(args.setup.as_deref(), planned.hooks.clone(), config),
         pacing: pacing(&args.pacing, config).map_err(bad_config)?,
         atomic: args.atomic || planned.atomic == Some(true),
         keep_going: args.keep_going,

@@ -57,6 +57,7 @@ pub(super) async fn supervise(
     } else {
         exit
     };
+    let exit = super::usage::add(&context, &task, exit).await;
     let name = task.name().clone();
     let plain = exit.clone();
     let read = tokio::task::spawn_blocking(move || pacing::read_output(&context, &task, plain));

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{Context, collect};
 use crate::git;
 use crate::run::{CleanUp, Event, Oid, Task, TaskState};
+use crate::store;
 
 /// Why a worktree stays that the run did not make, or that somebody made anew after it was removed.
 const NOT_OURS: &str = "the run did not create it";
@@ -95,7 +96,8 @@ fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Optio
     if !task.worktree_created {
         return Ok(Some(NOT_OURS.to_owned()));
     }
-    if let Some(reason) = git::why_kept(&context.repo, path, &context.disposable)? {
+    let untouched = store::untouched_files(&context.dir.ignored(task.name()), path);
+    if let Some(reason) = git::why_kept(&context.repo, path, &context.disposable, &untouched)? {
         return Ok(Some(reason));
     }
     if !dry_run {

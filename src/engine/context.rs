@@ -28,6 +28,8 @@ pub struct Context {
     pub(super) errands: Semaphore,
     /// The run was asked to stop: commands from the configuration end, too.
     pub(super) stopping: watch::Sender<Option<Stop>>,
+    /// Held by the hook that runs.
+    pub(super) hooks: tokio::sync::Mutex<()>,
     /// Held by whoever is at work in the scratch worktree for conflicts.
     pub(super) settling: Mutex<()>,
 }
@@ -46,6 +48,7 @@ impl Context {
             checkouts: Semaphore::new(cores),
             errands: Semaphore::new(cores),
             stopping: watch::channel(None).0,
+            hooks: tokio::sync::Mutex::new(()),
             settling: Mutex::new(()),
         }
     }

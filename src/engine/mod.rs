@@ -13,24 +13,30 @@ mod collect;
 mod command;
 mod context;
 pub mod control;
+mod ending;
 mod foresight;
 mod gates;
+mod hooks;
+mod include;
 mod landed;
 mod landing;
+mod notice;
 mod pacing;
 pub mod preflight;
 mod prepare;
 mod recover;
 mod resolver;
 mod settling;
+mod setup;
 mod signals;
 mod stopping;
 mod trouble;
 pub mod undo;
+mod usage;
 mod verify;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +44,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
 
 pub use agent::WantedOutput;
 pub use cleanup::{
@@ -106,6 +113,12 @@ pub struct Engine {
     /// Takes requests while the run goes on.
     control: Option<control::Control>,
     foresight: Foresight,
+    /// Notices that are being given.
+    notices: JoinSet<notice::Told>,
+    /// A person was told that they are needed.
+    noticed: bool,
+    /// Tasks that needed one before.
+    known_needs: HashSet<TaskName>,
     machine: pacing::Machine,
     broken: Option<anyhow::Error>,
 }
@@ -127,6 +140,9 @@ impl Engine {
             wanted,
             control: None,
             foresight: Foresight::default(),
+            notices: JoinSet::new(),
+            noticed: false,
+            known_needs: HashSet::new(),
             machine: pacing::Machine::default(),
             broken: None,
         }
@@ -146,9 +162,12 @@ impl Engine {
             .context("cannot start the supervisor")?;
         let result = runtime.block_on(self.run_loop(first));
         self.foresight.stop();
+        self.ui.finish(&self.run, Timestamp::now());
+        if result.is_ok() {
+            runtime.block_on(self.after_end());
+        }
         // Workers that are still busy after a broken journal are not waited for.
         runtime.shutdown_background();
-        self.ui.finish(&self.run, Timestamp::now());
         result.map(|()| self.run)
     }
 
@@ -164,6 +183,7 @@ impl Engine {
             for task in self.run.tasks.iter().filter(|t| t.state == TaskState::Conflicted && t.working) {
                 resolver::take_back(&self.context, task).await?;
             }
+            setup::end_strays(&self.context, &self.run).await;
             command::end_leftovers(&self.context).await;
             for line in recover::recover(&self.context, &self.run)? {
                 self.ui.note(&line);
@@ -176,6 +196,7 @@ impl Engine {
         }
         self.record(Event::RunStarted { pid: std::process::id() });
         self.fit_open_files();
+        self.know_needs();
         self.foresight.start(self.context.clone(), self.outbox.clone());
         for event in first {
             self.request(event);
@@ -186,12 +207,16 @@ impl Engine {
             self.end_pauses();
             self.act();
             self.foresight.follow(&self.run);
+            self.notice_needs();
             if self.run.finished_at.is_some() {
                 break;
             }
             tokio::select! {
                 Some(message) = self.inbox.recv() => self.receive_all(message),
                 Some((task, bytes)) = self.output.recv() => self.ui.output(&task, &bytes),
+                Some(told) = self.notices.join_next(), if !self.notices.is_empty() => {
+                    self.noticed(told.unwrap_or(notice::Told::Given));
+                }
                 () = pacing::wait(&self.run) => {}
                 _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
             }
@@ -323,6 +348,11 @@ impl Engine {
                         let _ = agent.requests.send(shim::Request::Stop(stop));
                     }
                 }
+                Action::OpenStage { stage } => {
+                    let (context, outbox) = (self.context.clone(), self.outbox.clone());
+                    let groups = self.run.groups_of(stage);
+                    tokio::spawn(hooks::before_group(context, stage, groups, outbox));
+                }
                 // These are done by being recorded.
                 Action::Conclude { .. }
                 | Action::PutOff { .. }
@@ -351,7 +381,7 @@ impl Engine {
 
 /// Whether the event tells that the task's agent, or the check of its candidate, is over.
 fn ends_a_process(event: &Event) -> bool {
-    use Event::{AgentExited, Held, PutOff, Rejected, Resolved, Unresolved, Verified};
+    use Event::{AgentExited, Held, PrepareFailed, PutOff, Rejected, Resolved, SetUp, Unresolved, Verified};
     matches!(event, AgentExited { .. } | Verified { .. } | Rejected { .. } | Held { .. } | PutOff { .. })
-        || matches!(event, Resolved { .. } | Unresolved { .. })
+        || matches!(event, Resolved { .. } | Unresolved { .. } | SetUp { .. } | PrepareFailed { .. })
 }

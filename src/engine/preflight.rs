@@ -62,6 +62,8 @@ pub struct Ask {
     pub verify: Option<Verify>,
     /// What settles conflicts: an agent's name, or else a command for `sh -c`.
     pub on_conflict: Option<Text>,
+    /// See [`RunSpec::hooks`].
+    pub hooks: Hooks,
     /// See [`RunSpec::pacing`].
     pub pacing: Pacing,
     /// See [`RunSpec::atomic`].
@@ -93,6 +95,7 @@ impl Ask {
             retries: 0,
             verify: None,
             on_conflict: None,
+            hooks: Hooks::default(),
             pacing: Pacing::default(),
             atomic: false,
             keep_going: false,
@@ -155,7 +158,8 @@ pub struct Draft {
     on_conflict: Option<Resolver>,
     gates: Gates,
     regenerate: Vec<Regenerate>,
-    hooks: Hooks,
+    include: Vec<Text>,
+    usage_patterns: Vec<Text>,
 }
 
 impl Draft {
@@ -200,8 +204,10 @@ impl Draft {
             keep_going: self.ask.keep_going,
             gates: self.gates,
             regenerate: self.regenerate,
+            usage_patterns: self.usage_patterns,
             pacing: self.ask.pacing,
-            hooks: self.hooks,
+            include: self.include,
+            hooks: self.ask.hooks,
             tasks: self.tasks,
         }
     }
@@ -222,8 +228,11 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
         place::check_target(repo, name, ask.allow_dirty, &mut problems);
     }
     let mut tasks = tasks::plan(repo, &worktrees, &ask, target.as_ref().map(|(name, _)| name), &mut problems);
+    policy::check_touches(repo, base.as_ref(), &tasks, &mut problems);
     let gates = policy::gates(repo, config, base.as_ref(), &mut problems);
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
+    let include = policy::include(repo, config, &mut problems);
+    let usage_patterns = policy::usage_patterns(config, &mut problems);
     place::check_pacing(&ask.pacing, &mut problems);
     let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
@@ -244,7 +253,8 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             on_conflict,
             gates,
             regenerate,
-            hooks: Hooks::default(),
+            include,
+            usage_patterns,
         }),
         _ => Err(problems),
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
-use super::{Context, agent, collect, gates, landing};
+use super::{Context, agent, collect, gates, include, landing};
 use crate::git::{self, Expect, NewBranch};
 use crate::run::{Event, Oid, Task};
 
@@ -20,13 +20,23 @@ pub(super) fn prepare(context: &Context, task: &Task) -> Event {
 struct Place {
     base: Oid,
     worktree_created: bool,
+    /// Its files were written just now, and nobody has been in there yet.
+    is_new: bool,
     note: Option<String>,
+}
+
+impl Place {
+    /// A worktree with a checkout just made.
+    fn new(base: Oid, note: Option<String>) -> Place {
+        Place { base, worktree_created: true, is_new: true, note }
+    }
 }
 
 fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
     let spec = &task.spec;
     let record = context.dir.create_task(&spec.name).context("cannot create the task's record")?;
-    let again = task.attempt > 0;
+    // Its agent need not have been started: there was no room for it, or the setup failed.
+    let again = task.attempt > 0 || task.worktree_created;
     let place = match (again, task.fresh) {
         (true, false) => as_it_is(context, task)?,
         (true, true) => start_over(context, task)?,
@@ -39,12 +49,18 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     gates::remember(context, task)?;
+    let mut notes: Vec<String> = place.note.into_iter().collect();
+    if place.is_new && !context.spec.include.is_empty() {
+        notes.extend(include::bring(context, task)?);
+        include::remember(context, task)?;
+    }
     Ok(Event::Prepared {
         task: spec.name.clone(),
         base: place.base,
         branch_created: !spec.reuse,
         worktree_created: place.worktree_created,
-        note: place.note,
+        is_new: place.is_new,
+        note: (!notes.is_empty()).then(|| notes.join("; ")),
     })
 }
 
@@ -52,10 +68,10 @@ fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
 fn make(context: &Context, task: &Task) -> Result<Place> {
     let base = start_point(context, task)?;
     if task.spec.reuse_worktree {
-        return Ok(Place { base, worktree_created: false, note: None });
+        return Ok(Place { base, worktree_created: false, is_new: false, note: None });
     }
     let note = add_worktree(context, task, &base)?;
-    Ok(Place { base, worktree_created: true, note })
+    Ok(Place::new(base, note))
 }
 
 /// A further attempt goes on where the last one ended.
@@ -63,8 +79,11 @@ fn as_it_is(context: &Context, task: &Task) -> Result<Place> {
     let base = context.base_of(task).clone();
     let path = task.spec.worktree.as_path();
     let present = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
-    let note = if present { None } else { add_worktree(context, task, &base)? };
-    Ok(Place { base, worktree_created: task.worktree_created || !present, note })
+    if !present {
+        let note = add_worktree(context, task, &base)?;
+        return Ok(Place::new(base, note));
+    }
+    Ok(Place { base, worktree_created: task.worktree_created, is_new: false, note: None })
 }
 
 /// A further attempt from the base: what the last one made is pinned, then taken away.
@@ -85,7 +104,7 @@ fn start_over(context: &Context, task: &Task) -> Result<Place> {
         git::set_ref(&context.repo, &branch, &base, Expect::Is(&tip), "parallel: start over")?;
     }
     let note = add_worktree(context, task, &base)?;
-    Ok(Place { base, worktree_created: true, note })
+    Ok(Place::new(base, note))
 }
 
 fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<String>> {
@@ -95,6 +114,14 @@ fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<Str
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
     }
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
+    if !exists && !git::only_git_can_add(&context.repo) {
+        let made = git::Unseen::begin(&context.repo, path, &branch, base, None).and_then(|unseen| {
+            unseen.fill_by_git()?;
+            unseen.finish()
+        });
+        made.inspect_err(|_| context.prune_parents(task))?;
+        return git::post_checkout(&context.repo, path);
+    }
     // After a crash it may be there already, and only its files are to be written again.
     let there = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
     if !(exists && there) {

@@ -5,7 +5,7 @@
 
 use anyhow::Result;
 
-use super::{Context, landing, settling};
+use super::{Context, include, landing, settling};
 use crate::git;
 use crate::run::{Oid, Run, Task, TaskState, Text};
 
@@ -31,9 +31,13 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     if let Err(e) = settling::remove_scratch(context) {
         told.push(format!("warning: {e:#}"));
     }
+    git::clear_nursery(&context.repo);
     for task in &run.tasks {
         match task.state {
-            TaskState::Preparing => take_back_worktree(context, task),
+            TaskState::Preparing => {
+                include::discard(task);
+                take_back_worktree(context, task);
+            }
             // Nobody was in there any more but us, committing what the agent had left.
             TaskState::Finished if task.working => clear_locks(context, task),
             TaskState::Landed | TaskState::Unchanged => {
@@ -49,6 +53,10 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
 /// A worktree that no agent was in yet is made anew, unless its files are being written already: then
 /// they are written again.
 fn take_back_worktree(context: &Context, task: &Task) {
+    if task.worktree_created && task.attempt == 0 {
+        // It is whole, and it was being set up.
+        return clear_locks(context, task);
+    }
     if task.attempt > 0 || task.spec.reuse_worktree {
         return;
     }
@@ -57,6 +65,7 @@ fn take_back_worktree(context: &Context, task: &Task) {
     let created = base.as_ref().filter(|_| !task.spec.reuse && task.spec.overwrite.is_none());
     let path = task.spec.worktree.as_path();
     git::take_back(&context.repo, path, created.map(|base| (&branch, base)));
+    git::finish_removal(&context.repo, path);
     clear_locks(context, task);
 }
 

@@ -99,7 +99,7 @@ fn regenerate(
     let paths: String = files.paths.iter().map(|path| format!("{path}\n")).collect();
     env.push(("GIT_PARALLEL_CONFLICTS".to_owned(), paths.into()));
     let Regenerate { name, patterns, cmd, timeout_ms } = files.by;
-    let command = Command { text: cmd, dir: scratch.path(), env, timeout_ms: *timeout_ms };
+    let command = Command { text: cmd, dir: scratch.path(), env, timeout_ms: Some(*timeout_ms) };
     if let Err(why) = command::run(context, &command)? {
         return Ok(Err(format!("parallel.regenerate.{name}.cmd ('{cmd}') failed: {why}")));
     }

@@ -18,7 +18,8 @@ fn whom(run: &Run) -> String {
     let resolves = |task: &Task| task.state == TaskState::Conflicted && task.working;
     let agents = run.tasks.iter().filter(|t| t.state == TaskState::Running || resolves(t)).count();
     let checks = run.tasks.iter().filter(|t| t.checking.is_some()).count();
-    let parts = [(agents, "agent"), (checks, "check")];
+    let setups = run.tasks.iter().filter(|t| t.is_being_set_up()).count();
+    let parts = [(agents, "agent"), (setups, "setup"), (checks, "check")];
     let parts = parts.into_iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, what)| crate::ui::count(count as u64, what)).collect();
     parts.join(" and ")
@@ -66,7 +67,7 @@ impl Engine {
     }
 
     pub(super) fn tell_agents(&self, request: shim::Request) {
-        command::tell(&self.context, request);
+        command::tell_all(&self.context, request);
         for agent in self.agents.values() {
             // One that can't be reached is about to end.
             let _ = shim::request(&agent.dir, request);

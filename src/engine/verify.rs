@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -235,15 +234,7 @@ fn environment(context: &Context, task: &Task, slot: u32, place: &Path, tries: u
 
 /// The end of what a check wrote.
 fn last_lines(log: &Path) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = std::fs::File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(SAID_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(SAID_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let text = String::from_utf8_lossy(&read().unwrap_or_default()).into_owned();
+    let text = command::end_of(log, SAID_BYTES);
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(SAID_LINES)..].join("\n")
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    Attended, Context, Engine, WantedOutput, agent, cleanup, collect, landing, prepare, resolver, verify,
+    Attended, Context, Engine, WantedOutput, agent, cleanup, collect, hooks, landing, prepare, resolver,
+    setup, verify,
 };
 use crate::run::{CleanUp, Event, Step, Task, TaskName, TaskState};
 
@@ -18,6 +19,13 @@ impl Engine {
             Step::Start { .. } => {
                 let requests = self.attend(name, context.dir.task(name));
                 tokio::spawn(agent::supervise(context, task, requests, outbox, self.wanted));
+            }
+            Step::Setup => {
+                let requests = self.attend(name, context.dir.setup(name));
+                tokio::spawn(setup::set_up(context, task, requests, outbox, self.wanted));
+            }
+            Step::AfterLand => {
+                tokio::spawn(hooks::after_land(context, task, outbox));
             }
             Step::Verify { slot } => {
                 let dir = task.landing.as_ref().map(|landing| context.dir.check_of(&landing.commit));

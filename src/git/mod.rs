@@ -19,6 +19,7 @@ mod guard;
 mod here;
 mod hooks;
 mod identity;
+mod include;
 mod index;
 mod index_lock;
 mod leash;
@@ -43,6 +44,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod unseen;
 mod worktree;
 
 pub use abandoned::abandoned;
@@ -59,6 +61,7 @@ pub use here::{
     rebase_here, record_resolution, reset_branch_here, stage_tracked, staged, write_index_tree,
 };
 pub use identity::check_identity;
+pub use include::{INCLUDE_FILE, include_file, included};
 pub use leash::Leash;
 pub use merge::{changed_paths, diff_stat, tree_of};
 pub use moves::{
@@ -81,9 +84,12 @@ pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_locks_of_the_dead, clear_own_locks, clear_stale_locks};
 pub use status::{
-    changes, changes_in, commit_leftovers, has_conflict_markers, index_locked, operation_in_progress,
+    changes, changes_in, commit_leftovers, has_conflict_markers, ignored_files, index_locked,
+    operation_in_progress,
 };
 pub use tree::{tree_has, tree_size};
+pub use unseen::{Unseen, clear_nursery, only_git_can_add};
 pub use worktree::{
-    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, take_back, worktree_at, worktrees,
+    NewBranch, Sight, Worktree, add, admin_dir, checkout, inspect, post_checkout, take_back, worktree_at,
+    worktrees,
 };

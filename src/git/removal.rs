@@ -1,5 +1,6 @@
 //! Removing a worktree, once nothing in it can be lost.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -18,11 +19,17 @@ use crate::run::{Text, name_some};
 const TRASH: &str = ".trash";
 
 /// Why the worktree at `path` must stay, in words for people; `None` if all in it is committed, or is
-/// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs).
+/// ignored and matches `disposable` (patterns as in `.gitignore`, or pathspecs) or is one of the files of
+/// `known`.
 ///
 /// # Errors
 /// If it can't be told; the worktree must stay then as well.
-pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result<Option<String>> {
+pub fn why_kept(
+    repo: &Repository,
+    path: &Path,
+    disposable: &[String],
+    known: &HashSet<Text>,
+) -> Result<Option<String>> {
     let worktree = match removable(repo, path)? {
         Ok(worktree) => worktree,
         Err(reason) => return Ok(Some(reason)),
@@ -40,7 +47,8 @@ pub fn why_kept(repo: &Repository, path: &Path, disposable: &[String]) -> Result
     if fs::symlink_metadata(path).is_err() {
         return Ok(None);
     }
-    let (changes, ignored) = changes_and_ignored(path, disposable)?;
+    let (changes, mut ignored) = changes_and_ignored(path, disposable)?;
+    ignored.retain(|file| !known.contains(file));
     let (submodules, hidden) = unseen(repo, path)?;
     let nested = changes.nested.into_iter().chain(submodules).collect();
     Ok([
@@ -209,7 +217,7 @@ fn short_name(name: &std::ffi::OsStr) -> String {
 }
 
 /// A free name beside `path`, on the same file system.
-fn aside(path: &Path) -> Result<PathBuf> {
+pub(super) fn aside(path: &Path) -> Result<PathBuf> {
     let parent = path.parent().with_context(|| format!("{} has no parent", path.display()))?;
     let name = short_name(path.file_name().unwrap_or_default());
     // A directory may be renamed over an empty one.
@@ -219,7 +227,7 @@ fn aside(path: &Path) -> Result<PathBuf> {
 
 /// Deletes a tree without following symbolic links; directories that were made read-only (build caches
 /// and test leftovers are) are made writable first.
-fn delete_tree(path: &Path) -> std::io::Result<()> {
+pub(super) fn delete_tree(path: &Path) -> std::io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             make_writable(path)?;
@@ -255,7 +263,7 @@ mod tests {
     }
 
     fn kept(sandbox: &Sandbox, path: &Path) -> Option<String> {
-        why_kept(&sandbox.repository(), path, &["target/".to_owned()]).unwrap()
+        why_kept(&sandbox.repository(), path, &["target/".to_owned()], &HashSet::new()).unwrap()
     }
 
     #[test]

@@ -56,17 +56,36 @@ pub fn changes_in(worktree: &Path, git_dir: &Path) -> Result<Changes> {
 /// If git can't tell.
 pub(super) fn changes_and_ignored(worktree: &Path, disposable: &[String]) -> Result<(Changes, Vec<Text>)> {
     let admin_dir = worktree::admin_dir(worktree)?;
-    let (pathspecs, patterns): (Vec<&String>, Vec<&String>) =
-        disposable.iter().partition(|entry| entry.starts_with(':'));
-    let (changes, mut ignored) = match pathspecs.is_empty() {
+    let (pathspecs, patterns) = split(disposable);
+    let (changes, ignored) = match pathspecs.is_empty() {
         true => status(worktree, &admin_dir, "traditional")?,
         // Given to `git status`, they would hide changes as well.
         false => (changes_in(worktree, &admin_dir)?, ignored_beside(worktree, &admin_dir, &pathspecs)?),
     };
+    Ok((changes, less(ignored, &patterns)))
+}
+
+/// The ignored files of a linked worktree less those that match `disposable`, as [`changes_and_ignored`] has
+/// them.
+///
+/// # Errors
+/// If git can't tell.
+pub fn ignored_files(worktree: &Path, disposable: &[String]) -> Result<Vec<Text>> {
+    let (pathspecs, patterns) = split(disposable);
+    let ignored = ignored_beside(worktree, &worktree::admin_dir(worktree)?, &pathspecs)?;
+    Ok(less(ignored, &patterns))
+}
+
+/// Pathspecs, and patterns as in `.gitignore`.
+fn split(disposable: &[String]) -> (Vec<&String>, Vec<&String>) {
+    disposable.iter().partition(|entry| entry.starts_with(':'))
+}
+
+fn less(mut entries: Vec<Text>, patterns: &[&String]) -> Vec<Text> {
     let patterns: Vec<_> =
         patterns.iter().filter_map(|p| gix::glob::Pattern::from_bytes(p.as_bytes())).collect();
-    ignored.retain(|entry| !patterns.iter().any(|p| matches(p, entry.as_bstr())));
-    Ok((changes, ignored))
+    entries.retain(|entry| !patterns.iter().any(|p| matches(p, entry.as_bstr())));
+    entries
 }
 
 /// What `git status` tells, with ignored files or without (`--ignored`). All files are listed one by one,

@@ -23,6 +23,9 @@ pub(super) fn bookkeeping() -> MutexGuard<'static, ()> {
     BOOKKEEPING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The reason for which git locks a worktree while it makes it.
+pub(super) const MAKING: &[u8] = b"initializing";
+
 /// A worktree as git knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Worktree {
@@ -171,10 +174,16 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
     let only_link = fs::read_dir(path)
         .map(|entries| entries.flatten().all(|entry| entry.file_name() == ".git"))
         .unwrap_or(true);
+    let ours = |folder: &PathBuf| worktree_of(folder).is_some_and(|found| found == path);
     if !only_link {
+        // All of it is in place, but for taking the lock away that it was made under.
+        for locked in admin_folders(repo).iter().filter(|folder| ours(folder)).map(|dir| dir.join("locked")) {
+            if fs::read(&locked).is_ok_and(|reason| reason.trim_ascii() == MAKING) {
+                let _ = fs::remove_file(locked);
+            }
+        }
         return;
     }
-    let ours = |folder: &PathBuf| worktree_of(folder).is_some_and(|found| found == path);
     for folder in admin_folders(repo).iter().filter(|folder| !before.contains(folder) && ours(folder)) {
         let _ = fs::remove_dir_all(folder);
     }
@@ -202,19 +211,21 @@ pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     };
     let blank = Blank { path: path.to_owned(), admin_dir };
     fan_out(repo, &tip, &[blank]).into_iter().collect::<Result<()>>()?;
-    post_checkout(repo, path, &tip)
+    post_checkout(repo, path)
 }
 
-/// Runs the `post-checkout` hook in a new worktree, whose files are written. Gives what a failing one said.
+/// Runs the `post-checkout` hook as `git worktree add` does it, from the null id. Gives what a failing hook
+/// said: the worktree is fine nevertheless.
 ///
 /// # Errors
-/// If git can't be started.
-pub(super) fn post_checkout(repo: &Repository, path: &Path, tip: &Oid) -> Result<Option<String>> {
+/// If it can't even be tried.
+pub fn post_checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     if !may_run(repo, "post-checkout", path) {
         return Ok(None);
     }
+    let tip = Git::new().git_dir(&admin_dir(path)?).args(["rev-parse", "--verify", "HEAD"]).line()?;
     let hook = Git::new().in_dir(path).args(["hook", "run", "--ignore-missing", "post-checkout", "--"]);
-    let hook = hook.arg(repo.null_oid()).arg(tip.as_str()).arg("1").output()?;
+    let hook = hook.arg(repo.null_oid()).arg(tip.as_os_str()).arg("1").output()?;
     Ok((hook.code != Some(0)).then(|| {
         let error = hook.to_error("worktree add").words;
         format!("the post-checkout hook failed: {error}").trim_end_matches([':', ' ']).to_owned()

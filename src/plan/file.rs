@@ -1,21 +1,25 @@
-//! Plan files: tasks and how they hang together, in TOML, YAML or JSON.
+//! Plan files: tasks and how they hang together, in TOML, YAML, JSON or Markdown.
 //!
 //! Each format is parsed into one small tree whose nodes know their lines, and that tree alone is checked:
 //! the formats can't drift apart, and every mistake is told at once.
 //!
-//! | key | where | value |
-//! | --- | --- | --- |
-//! | `target`, `jobs`, `strategy`, `verify`, `atomic` | at the top | as the options of `run` |
-//! | `defaults` | at the top | what tasks have that say nothing else |
-//! | `task`, `tasks` | at the top | the tasks, in their order |
-//! | `name`, `prompt` or `prompt_file`, `depends_on` | a task | its own |
-//! | `agent` or `command`, `base`, `timeout`, `retries`, `env`, `labels` | a task, `defaults` | `env` is merged |
+//! What the tables have and what their values may be stands in `shape` alone: the checks, their messages and
+//! the JSON Schema go by it. Other people's lists (`issues`, `execution`, `markdown`) become the same tasks.
 
 mod check;
+mod contracts;
+mod draft;
+mod execution;
 mod fields;
 mod graph;
+mod issues;
 mod json;
+mod markdown;
 mod node;
+mod schema;
+mod settings;
+mod shape;
+mod stages;
 mod toml;
 mod variables;
 mod yaml;
@@ -24,7 +28,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::run::{Strategy, TaskName};
+use node::Parsed;
+
+use super::prompt::Appendix;
+use crate::run::{Hooks, Strategy, TaskName};
+
+pub use schema::schema;
 
 /// What a plan file is written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +44,8 @@ pub enum Format {
     Yaml,
     /// JSON.
     Json,
+    /// A task list, or headings, in Markdown.
+    Markdown,
 }
 
 impl Format {
@@ -46,6 +57,7 @@ impl Format {
             "toml" => Format::Toml,
             "yaml" | "yml" => Format::Yaml,
             "json" => Format::Json,
+            "md" | "markdown" => Format::Markdown,
             _ => std::str::from_utf8(text).map_or(Format::Yaml, |text| guess(without_mark(text))),
         }
     }
@@ -55,7 +67,10 @@ impl Format {
 /// bare words in it.
 fn guess(text: &str) -> Format {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let Some(first) = lines.next() else { return Format::Toml };
+    let is_list = || markdown::is_list(text);
+    let Some(first) = lines.next() else {
+        return if is_list() { Format::Markdown } else { Format::Toml };
+    };
     if first.starts_with('{') {
         return Format::Json;
     }
@@ -66,7 +81,11 @@ fn guess(text: &str) -> Format {
     }
     // A setting with a mistake somewhere behind it is still TOML.
     let key = first.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.\"'".contains(c));
-    if key.trim_start().starts_with('=') || toml::parses(text) { Format::Toml } else { Format::Yaml }
+    match key.trim_start().starts_with('=') {
+        false if is_list() => Format::Markdown,
+        false if !toml::parses(text) => Format::Yaml,
+        _ => Format::Toml,
+    }
 }
 
 fn without_mark(text: &str) -> &str {
@@ -101,6 +120,10 @@ pub struct Plan {
     pub verify: Option<String>,
     /// All tasks land in one step, or none.
     pub atomic: Option<bool>,
+    /// Commands that run at certain points of the run.
+    pub hooks: Hooks,
+    /// The list is somebody else's: the agents that it names are advice, which the command line's goes before.
+    pub advises_agents: bool,
     /// The tasks in the order of the file: at least one, and their dependencies have no cycle.
     pub tasks: Vec<PlannedTask>,
 }
@@ -114,10 +137,22 @@ pub struct PlannedTask {
     pub name: TaskName,
     /// What its agent is to do.
     pub prompt: Option<Prompt>,
+    /// What its prompt goes on with.
+    pub appendix: Appendix,
     /// Its agent; without one, the command line's.
     pub agent: Option<Agent>,
+    /// Names of agents that take its place, one after the other.
+    pub fallback: Vec<String>,
     /// Names of tasks of this plan that must land first, each once.
     pub depends_on: Vec<TaskName>,
+    /// The group that it belongs to.
+    pub group: Option<String>,
+    /// See [`TaskSpec::stage`](crate::run::TaskSpec::stage).
+    pub stage: Option<u32>,
+    /// Pathspecs of what it is expected to change.
+    pub touches: Vec<String>,
+    /// What is run in its worktree before its agent, for `sh -c`.
+    pub setup: Option<String>,
     /// Commit that its branch starts from.
     pub base: Option<String>,
     /// How long its agent may run.
@@ -163,13 +198,15 @@ pub enum Command {
 /// but that is told, since the rest would follow from it.
 pub fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
     let text = without_mark(text);
-    let parsed = match format {
-        Format::Toml => toml::parse(text),
-        Format::Yaml => yaml::parse(text),
-        Format::Json => json::parse(text),
+    let (plan, mut problems) = match parsed(text, format) {
+        Some(Parsed { root, mut problems }) => {
+            (root.map(|root| check::plan(root, &mut problems)).unwrap_or_default(), problems)
+        }
+        None => {
+            let mut problems = Vec::new();
+            (markdown::plan(text, &mut problems), problems)
+        }
     };
-    let mut problems = parsed.problems;
-    let plan = parsed.root.map(|root| check::plan(root, &mut problems)).unwrap_or_default();
     if problems.is_empty() {
         return Ok(plan);
     }
@@ -177,5 +214,17 @@ pub fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
     Err(problems)
 }
 
+/// The tree that `text` is; Markdown is none.
+fn parsed(text: &str, format: Format) -> Option<Parsed> {
+    match format {
+        Format::Toml => Some(toml::parse(text)),
+        Format::Yaml => Some(yaml::parse(text)),
+        Format::Json => Some(json::parse(text)),
+        Format::Markdown => None,
+    }
+}
+
+#[cfg(test)]
+mod lists_tests;
 #[cfg(test)]
 mod tests;

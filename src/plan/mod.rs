@@ -4,6 +4,8 @@
 
 pub mod file;
 mod name;
+mod prompt;
+mod slug;
 mod template;
 
 pub use name::{Own, Request, Wanted, for_each_agent, parse_requests};

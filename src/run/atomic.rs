@@ -55,7 +55,11 @@ fn roll_back(run: &Run, task: &Task) -> Option<Action> {
         TaskState::Conflicted if task.working && task.stop.max(task.stop_sent).is_none() => {
             Some(Action::Stop { task: name, stop: Stop::Term })
         }
-        TaskState::Running if run.is_called_off() && task.stop.max(task.stop_sent).is_none() => {
+        TaskState::Preparing | TaskState::Running
+            if run.is_called_off()
+                && (task.state == TaskState::Running || task.is_being_set_up())
+                && task.stop.max(task.stop_sent).is_none() =>
+        {
             Some(Action::Stop { task: name, stop: Stop::Term })
         }
         TaskState::Queued if run.is_called_off() || run.blocked_by(task).is_some() => {

@@ -51,6 +51,11 @@ pub enum Action {
         /// The task.
         task: TaskName,
     },
+    /// The hook is run that comes before a stage.
+    OpenStage {
+        /// The stage.
+        stage: u32,
+    },
     /// The task is not started any more, for what the run has cost.
     Withhold {
         /// The task.
@@ -73,6 +78,7 @@ impl Action {
             Action::Withhold { task } => Event::Withheld { task: task.clone() },
             Action::Step { task, step } => Event::Begun { task: task.clone(), step: step.clone() },
             Action::Stop { task, stop } => Event::StopSent { task: task.clone(), stop: *stop },
+            Action::OpenStage { stage } => Event::StageOpening { stage: *stage },
             Action::Finish => Event::RunFinished { exit_code: run.exit_code() },
         }
     }
@@ -97,16 +103,19 @@ pub fn decide(run: &Run) -> Vec<Action> {
         actions.extend(queue::integrate(run));
     }
     if !run.is_called_off() {
+        actions.extend(open_stage(run));
         actions.extend(prepare(run));
     }
-    if actions.is_empty() && run.tasks.iter().all(|t| run.is_at_rest(t)) {
+    if actions.is_empty() && run.opening.is_none() && run.tasks.iter().all(|t| run.is_at_rest(t)) {
         actions.push(Action::Finish);
     }
     actions
 }
 
 fn stop(task: &Task) -> Option<Action> {
-    let running = task.state == TaskState::Running || (task.state == TaskState::Conflicted && task.working);
+    let running = task.state == TaskState::Running
+        || task.is_being_set_up()
+        || (task.state == TaskState::Conflicted && task.working);
     let wanted = task.stop.filter(|_| running && task.stop > task.stop_sent)?;
     Some(Action::Stop { task: task.name().clone(), stop: wanted })
 }
@@ -118,6 +127,11 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
     }
     let step = match task.state {
         TaskState::Preparing if task.prepared && run.is_called_off() => return None,
+        TaskState::Preparing
+            if task.prepared && task.setup_due && run.spec.setup_of(&task.spec).is_some() =>
+        {
+            Step::Setup
+        }
         TaskState::Preparing if task.prepared => Step::Start { attempt: task.attempt + 1 },
         TaskState::Preparing => Step::Prepare { slot: task.slot, base: task.start.clone() },
         TaskState::Running => Step::Start { attempt: task.attempt },
@@ -131,6 +145,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
             Step::Collect
         }
         TaskState::Conflicted if run.will_resolve(task) => Step::Resolve { attempt: task.resolves + 1 },
+        TaskState::Landed if run.spec.hooks.after_land.is_some() && !task.hook_ran => Step::AfterLand,
         TaskState::Landed | TaskState::Unchanged if wants_clean_up(run, task) => Step::CleanUp,
         _ => return None,
     };
@@ -139,6 +154,23 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
 
 fn wants_clean_up(run: &Run, task: &Task) -> bool {
     !run.spec.keep && task.cleanup.is_none() && (task.worktree_created || task.branch_created)
+}
+
+/// Before the first task of a stage starts, the hook for that is run.
+fn open_stage(run: &Run) -> Option<Action> {
+    if run.opening.is_some() || run.is_spent() || run.held_back.is_some() {
+        return None;
+    }
+    let open = run.open_stage();
+    let waits =
+        |task: &&Task| task.state == TaskState::Queued && run.is_ready(task, open) && !has_opened(run, task);
+    let stage = run.tasks.iter().filter(waits).filter_map(|task| task.spec.stage).min()?;
+    Some(Action::OpenStage { stage })
+}
+
+/// Whether the hook before the task's stage has run, if there is one.
+fn has_opened(run: &Run, task: &Task) -> bool {
+    run.spec.hooks.before_group.is_none() || task.spec.stage <= run.opened
 }
 
 /// Queued tasks start while there are free slots: those first that most others wait for, else in their
@@ -155,7 +187,8 @@ fn prepare(run: &Run) -> Vec<Action> {
     let room = (run.throttled.unwrap_or(run.jobs) as usize).saturating_sub(taken.len());
     let free = (0..run.jobs).filter(|slot| !taken.contains(slot)).take(room);
     let open = run.open_stage();
-    let waits = |t: &Task| (t.state == TaskState::Queued && run.is_ready(t, open)) || run.may_try_again(t);
+    let starts = |t: &Task| t.state == TaskState::Queued && run.is_ready(t, open) && has_opened(run, t);
+    let waits = |t: &Task| starts(t) || run.may_try_again(t);
     let mut queued: Vec<(usize, &Task)> = run.tasks.iter().enumerate().filter(|(_, t)| waits(t)).collect();
     queued.sort_by_key(|(i, _)| std::cmp::Reverse(run.heights.get(*i)));
     let step = |((_, task), slot): ((usize, &Task), u32)| {

@@ -3,49 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CleanUp, Conflict, Exit, Landing, Oid, Revert, Stop, StopCause, TaskName, Text, Work};
-
-/// A piece of work that was begun for a task. It is journalled before the worker starts, so that
-/// after a crash everybody knows what may be half done.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
-    /// Making branch and worktree, in the given slot.
-    Prepare {
-        /// Which of the run's slots the task holds, from 0.
-        slot: u32,
-        /// What the branch starts from, or what is on top of that, for a task that depends on others.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        base: Option<Oid>,
-    },
-    /// Starting the agent.
-    Start {
-        /// Which attempt this is, from 1.
-        attempt: u32,
-    },
-    /// Looking at what the agent left.
-    Collect,
-    /// Making a candidate off to the side.
-    Merge {
-        /// The candidate of the task before, which is to land first; the target's tip if `None`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        onto: Option<Oid>,
-    },
-    /// Running the check on the candidate.
-    Verify {
-        /// Which of the places to check in it has, from 0.
-        slot: u32,
-    },
-    /// Moving the target to the candidate.
-    Publish,
-    /// Having a conflict settled by the resolver.
-    Resolve {
-        /// How often it was tried, this time included.
-        attempt: u32,
-    },
-    /// Removing worktree and branch of a task that needs them no more.
-    CleanUp,
-}
+use super::{CleanUp, Conflict, Exit, Landing, Oid, Revert, Step, Stop, StopCause, TaskName, Text, Work};
 
 /// A fact. The only thing that changes a [`super::Run`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -74,11 +32,19 @@ pub enum Event {
         branch_created: bool,
         /// The run created the worktree.
         worktree_created: bool,
+        /// Its files were written just now: its setup is still to be run.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_new: bool,
         /// Something worth telling, such as a hook that failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
-    /// Branch or worktree could not be made.
+    /// The setup succeeded in the new worktree.
+    SetUp {
+        /// The task.
+        task: TaskName,
+    },
+    /// Branch or worktree could not be made, or set up.
     PrepareFailed {
         /// The task.
         task: TaskName,
@@ -243,6 +209,14 @@ pub enum Event {
         /// The candidate that was published.
         landing: Landing,
     },
+    /// The hook for landed tasks has run.
+    HookRan {
+        /// The task.
+        task: TaskName,
+        /// Why it failed, if it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// Branch and target collide.
     Conflicted {
         /// The task.
@@ -304,6 +278,19 @@ pub enum Event {
         /// How firmly.
         stop: Stop,
     },
+    /// The hook that runs before a stage was begun.
+    StageOpening {
+        /// The stage.
+        stage: u32,
+    },
+    /// That hook has run; tasks of the stage may start.
+    StageOpened {
+        /// The stage.
+        stage: u32,
+        /// Why it failed, if it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
     /// Reverts of the run's landings were made off to the side. Written before they are checked and published,
     /// so that a crash after that is known: the run is open again until its end is recorded anew.
     UndoMade {
@@ -328,6 +315,7 @@ impl Event {
         match self {
             Event::Begun { task, .. }
             | Event::Prepared { task, .. }
+            | Event::SetUp { task }
             | Event::PrepareFailed { task, .. }
             | Event::AgentStarted { task, .. }
             | Event::AgentDeferred { task }
@@ -349,6 +337,7 @@ impl Event {
             | Event::TakenUp { task }
             | Event::TargetMoved { task, .. }
             | Event::Landed { task, .. }
+            | Event::HookRan { task, .. }
             | Event::Conflicted { task, .. }
             | Event::Resolved { task, .. }
             | Event::Unresolved { task, .. }
@@ -360,6 +349,8 @@ impl Event {
             | Event::StartsHeld { .. }
             | Event::StartsFreed
             | Event::StopRequested { .. }
+            | Event::StageOpening { .. }
+            | Event::StageOpened { .. }
             | Event::UndoMade { .. }
             | Event::Undone { .. }
             | Event::RunFinished { .. } => None,

@@ -56,6 +56,8 @@ pub fn spec(names: &[&str]) -> RunSpec {
         keep_going: false,
         gates: Default::default(),
         regenerate: Vec::new(),
+        include: Vec::new(),
+        usage_patterns: Vec::new(),
         pacing: Default::default(),
         hooks: Hooks::default(),
         tasks: names.iter().map(task).collect(),

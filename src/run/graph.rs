@@ -22,6 +22,18 @@ impl Run {
         task.state.is_success() || (in_chain && self.is_proven(task))
     }
 
+    /// The names of the groups in a stage, each once; its number where none has a name.
+    pub fn groups_of(&self, stage: u32) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        let tasks = self.tasks.iter().filter(|task| task.spec.stage == Some(stage));
+        for name in tasks.filter_map(|task| task.spec.group.as_ref()) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        if names.is_empty() { vec![stage.to_string()] } else { names }
+    }
+
     /// The lowest stage that is not over: tasks of higher ones wait.
     pub(super) fn open_stage(&self) -> Option<u32> {
         self.tasks.iter().filter(|task| !self.is_there(task)).filter_map(|task| task.spec.stage).min()

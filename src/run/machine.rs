@@ -36,6 +36,20 @@ impl Run {
         let illegal = |state| Illegal { event: Box::new(event.clone()), state };
         match event {
             Event::RunStarted { .. } | Event::JobsReduced { .. } => Ok(()),
+            Event::StageOpening { .. } => {
+                if self.opening.is_none() {
+                    Ok(())
+                } else {
+                    Err(illegal(None))
+                }
+            }
+            Event::StageOpened { stage, .. } => {
+                if self.opening == Some(*stage) {
+                    Ok(())
+                } else {
+                    Err(illegal(None))
+                }
+            }
             Event::StartsHeld { .. } | Event::StartsFreed => Ok(()),
             Event::RunFinished { .. } => {
                 let over = self.tasks.iter().all(|t| self.is_at_rest(t));
@@ -65,6 +79,7 @@ impl Run {
                 self.takes_up = self.finished_at.is_none();
                 self.finished_at = None;
                 self.started += 1;
+                self.opening = None;
                 self.held_back = None;
                 for task in &mut self.tasks {
                     task.working = false;
@@ -81,6 +96,11 @@ impl Run {
                 self.undoing = Some(reverts.clone());
             }
             Event::Undone { reverts } => self.undo(reverts),
+            Event::StageOpening { stage } => self.opening = Some(*stage),
+            Event::StageOpened { stage, .. } => {
+                self.opening = None;
+                self.opened = self.opened.max(Some(*stage));
+            }
             Event::JobsReduced { jobs, .. } => self.jobs = (*jobs).max(1),
             Event::StartsHeld { reason } => self.held_back = Some(reason.clone()),
             Event::StartsFreed => self.held_back = None,
@@ -258,6 +278,19 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Preparing, Event::Begun { step: Step::Prepare { .. }, .. }) if !task.working => Preparing,
         (Preparing, Event::Prepared { .. }) if task.stop.is_some() => Aborted,
         (Preparing, Event::Prepared { .. }) => Preparing,
+        (Preparing, Event::Begun { step: Step::Setup, .. })
+            if task.prepared && task.setup_due && !task.working =>
+        {
+            Preparing
+        }
+        (Preparing, Event::StopSent { .. }) if task.is_being_set_up() => Preparing,
+        (Preparing, Event::SetUp { .. }) if task.stop.is_some() => Aborted,
+        (Preparing, Event::SetUp { .. }) if task.prepared => Preparing,
+        (Preparing, Event::PrepareFailed { .. })
+            if task.prepared && task.stop.max(task.stop_sent).is_some() =>
+        {
+            Aborted
+        }
         (Preparing, Event::PrepareFailed { .. }) => Failed,
         (Preparing, Event::Begun { step: Step::Start { .. }, .. }) if task.prepared => Running,
         (Running, Event::Begun { step: Step::Start { .. }, .. }) if !task.working => Running,
@@ -283,6 +316,8 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (_, Event::LandRequested { .. }) if task.may_land() && !task.working => Finished,
         (_, Event::RetryRequested { .. }) if task.may_retry() && !task.working => Queued,
 
+        (Landed, Event::Begun { step: Step::AfterLand, .. }) if !task.hook_ran && !task.working => Landed,
+        (Landed, Event::HookRan { .. }) => Landed,
         (Landed | Unchanged, Event::Begun { step: Step::CleanUp, .. })
             if task.cleanup.is_none() && !task.working =>
         {

@@ -8,14 +8,19 @@ use super::{Event, Exit, Step, Stop, Task, TaskState, name_some};
 pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
     match event {
         Event::Begun { step, .. } => begin(task, at, step),
-        Event::Prepared { base, branch_created, worktree_created, note, .. } => {
+        Event::Prepared { base, branch_created, worktree_created, is_new, note, .. } => {
             task.prepared = true;
+            task.setup_due |= is_new;
             task.base = Some(base.clone());
             task.reason = note.clone();
             task.branch_created = *branch_created;
             task.worktree_created = *worktree_created;
         }
-        Event::PrepareFailed { reason, .. } => task.reason = Some(reason.clone()),
+        Event::SetUp { .. } => task.setup_due = false,
+        Event::PrepareFailed { reason, .. } => {
+            task.unprepared = true;
+            task.reason = Some(reason.clone());
+        }
         Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
         Event::AgentDeferred { .. } => {
             // It was not an attempt.
@@ -58,6 +63,12 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         Event::CandidateMade { landing, .. } | Event::Landed { landing, .. } => {
             task.landing = Some(landing.clone());
             task.conflicts.clear();
+        }
+        Event::HookRan { failure, .. } => {
+            task.hook_ran = true;
+            if let Some(why) = failure {
+                task.reason = Some(format!("the afterLand hook failed: {why}"));
+            }
         }
         Event::TargetMoved { .. } => task.landing = None,
         Event::Verified { commit, .. } => {
@@ -127,6 +138,8 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         | Event::StartsHeld { .. }
         | Event::StartsFreed
         | Event::StopRequested { .. }
+        | Event::StageOpening { .. }
+        | Event::StageOpened { .. }
         | Event::UndoMade { .. }
         | Event::Undone { .. }
         | Event::RunFinished { .. } => {}
@@ -151,6 +164,7 @@ fn begin(task: &mut Task, at: Timestamp, step: &Step) {
             task.start = base.clone().or(task.start.take());
             task.prepared = false;
         }
+        Step::Setup => task.stop_sent = None,
         Step::Start { attempt } => {
             // Begun again after a supervisor's death, it is the same attempt.
             if task.attempt != *attempt || task.started_at.is_none() {
@@ -180,13 +194,14 @@ fn begin(task: &mut Task, at: Timestamp, step: &Step) {
             task.resolves = *attempt;
             task.stop_sent = None;
         }
-        Step::Collect | Step::Publish | Step::CleanUp => {}
+        Step::Collect | Step::Publish | Step::AfterLand | Step::CleanUp => {}
     }
 }
 
 /// A settled task is taken up again: what was found about it does not hold any more.
 fn take_up(task: &mut Task) {
     task.collected = false;
+    task.unprepared = false;
     task.reason = None;
     task.landing = None;
     task.verdict = None;
@@ -203,7 +218,7 @@ pub(super) fn request_stop(task: &mut Task, stop: Stop, in_line: bool) {
     match task.state {
         TaskState::Queued => task.state = TaskState::Aborted,
         // Its worktree is there, its agent was not started.
-        TaskState::Preparing if task.prepared => task.state = TaskState::Aborted,
+        TaskState::Preparing if task.prepared && !task.working => task.state = TaskState::Aborted,
         TaskState::Conflicted if !task.working => {}
         TaskState::Preparing | TaskState::Running | TaskState::Integrating | TaskState::Conflicted => {
             task.stop = task.stop.max(Some(stop));

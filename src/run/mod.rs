@@ -19,11 +19,14 @@ mod pacing;
 mod queue;
 mod spec;
 mod state;
+mod step;
 mod text;
+mod timeline;
+mod touches;
 mod undo;
 
 pub use decide::{Action, decide};
-pub use event::{Event, Record, Step};
+pub use event::{Event, Record};
 pub use facts::{CleanUp, Conflict, Exit, How, Landing, Stop, StopCause, Usage, Verdict, Work};
 pub use foreseen::{Foreseen, Told, is_open};
 pub use machine::Illegal;
@@ -35,7 +38,10 @@ pub use spec::{
     Verify, full_branch_name,
 };
 pub use state::TaskState;
+pub use step::Step;
 pub use text::{Oid, Text, name_some};
+pub use timeline::{Phase, Span, Timeline, Track};
+pub use touches::{Expected, Touch, expected};
 pub use undo::{LeftOut, Prospect, Revert};
 
 #[cfg(test)]

@@ -39,6 +39,10 @@ pub struct Task {
     pub pid: Option<u32>,
     /// Branch and worktree are there for the present attempt.
     pub prepared: bool,
+    /// The worktree is new, and its setup has not succeeded in it yet.
+    pub setup_due: bool,
+    /// The last worktree could not be made or set up, which is not tried again unasked.
+    pub unprepared: bool,
     /// What the branch starts from, if the task depends on others: this, or what is on top of it.
     pub start: Option<Oid>,
     /// The next attempt starts from the base, not from the branch as it is.
@@ -98,6 +102,8 @@ pub struct Task {
     pub reason: Option<String>,
     /// The commit that took its landing back off the target.
     pub undone: Option<Oid>,
+    /// The hook for landed tasks has run for it.
+    pub hook_ran: bool,
     /// What became of worktree and branch.
     pub cleanup: Option<CleanUp>,
     /// It was asked to stop.
@@ -122,6 +128,8 @@ impl Task {
             rested: false,
             pid: None,
             prepared: false,
+            setup_due: false,
+            unprepared: false,
             start: None,
             fresh: false,
             base: None,
@@ -151,6 +159,7 @@ impl Task {
             resolution: None,
             reason: None,
             undone: None,
+            hook_ran: false,
             cleanup: None,
             stop: None,
             stop_sent: None,
@@ -180,6 +189,11 @@ impl Task {
             self.state,
             Failed | RateLimited | TimedOut | Aborted | Conflicted | Held | Rejected | RolledBack | Blocked
         )
+    }
+
+    /// Whether its setup is being run.
+    pub fn is_being_set_up(&self) -> bool {
+        self.state == TaskState::Preparing && self.prepared && self.working
     }
 
     /// The landing, if the task landed.
@@ -232,6 +246,10 @@ pub struct Run {
     /// Tasks that were blocked go on by themselves once they can. Not if somebody only lands something of a
     /// run that was over.
     pub takes_up: bool,
+    /// The stage whose hook is being run.
+    pub opening: Option<u32>,
+    /// The last stage before which the hook has run.
+    pub opened: Option<u32>,
     /// Reverts of its landings that were made, in an undo that has not come to its end.
     pub undoing: Option<Vec<Revert>>,
     /// Agents at once: what was asked, or fewer if the machine can't take as many.
@@ -262,6 +280,8 @@ impl Run {
             stop: None,
             spoilt_by: None,
             takes_up: true,
+            opening: None,
+            opened: None,
             undoing: None,
             jobs: spec.jobs,
             throttled: None,
@@ -329,6 +349,7 @@ impl Run {
     pub(super) fn has_tries_left(&self, task: &Task) -> bool {
         let retries = task.spec.retries.unwrap_or(self.spec.retries);
         let tries_left = match task.state {
+            _ if task.unprepared => false,
             TaskState::Failed if task.falls_back => true,
             TaskState::Failed | TaskState::TimedOut => (1..=retries).contains(&task.failures),
             TaskState::RateLimited => task.limits < pacing::MOST_LIMITS,
@@ -345,6 +366,11 @@ impl Run {
         (self.spec.land && (self.stop.is_none() || asked(|t| t.retried))) || asked(|t| t.land_asked)
     }
 
+    /// What its agents said they used, all together; `None` if none said anything.
+    pub fn usage(&self) -> Option<Usage> {
+        self.tasks.iter().filter_map(|task| task.usage).reduce(|a, b| a + b)
+    }
+
     /// The exit code that the run ends with, by `cli.md`: 0 if every task landed or had nothing to
     /// land (or is finished in a run that was not asked to land), 1 if not, and the signal's code if a
     /// signal stopped it.
@@ -352,7 +378,11 @@ impl Run {
         if let Some(cause) = self.stop {
             return cause.exit_code();
         }
-        let done = |t: &Task| t.state.is_success() || (t.state == TaskState::Finished && !self.spec.land);
-        if self.tasks.iter().all(done) { 0 } else { 1 }
+        if self.tasks.iter().all(|task| self.is_done(task)) { 0 } else { 1 }
+    }
+
+    /// Whether the task came to a good end: it landed, or had nothing to land, or is not to be landed.
+    pub fn is_done(&self, task: &Task) -> bool {
+        task.state.is_success() || (task.state == TaskState::Finished && !self.spec.land)
     }
 }

@@ -157,6 +157,7 @@ mod tests {
                     base,
                     branch_created: true,
                     worktree_created: true,
+                    is_new: true,
                     note: None,
                 },
                 begun(task, Step::Start { attempt }),

@@ -226,6 +226,12 @@ pub struct RunSpec {
     /// Files that are made anew instead of merged.
     #[serde(default)]
     pub regenerate: Vec<Regenerate>,
+    /// Patterns as in `.gitignore`: which ignored files of the main worktree each new one gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Text>,
+    /// Regular expressions that find what an agent says it used, where it says so in words of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage_patterns: Vec<Text>,
     /// What holds new starts back.
     #[serde(default)]
     pub pacing: Pacing,
@@ -244,6 +250,12 @@ impl RunSpec {
     /// How long an agent may run.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout_ms.map(Duration::from_millis)
+    }
+
+    /// What is run in a task's new worktree before its agent.
+    pub fn setup_of<'a>(&'a self, task: &'a TaskSpec) -> Option<&'a Text> {
+        let setup = task.setup.as_ref().or(self.hooks.setup.as_ref());
+        setup.filter(|command| !command.as_bstr().trim_ascii().is_empty())
     }
 
     /// The target's full ref name.

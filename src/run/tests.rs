@@ -33,11 +33,13 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
     let exit = Exit { code: Some(0), ..Exit::default() };
     vec![
         ("begun prepare", begun(Step::Prepare { slot: 0, base: None })),
+        ("begun setup", begun(Step::Setup)),
         ("begun start", begun(Step::Start { attempt: 1 })),
         ("begun collect", begun(Step::Collect)),
         ("begun merge", begun(Step::Merge { onto: None })),
         ("begun verify", begun(Step::Verify { slot: 0 })),
         ("begun publish", begun(Step::Publish)),
+        ("begun after-land", begun(Step::AfterLand)),
         ("begun clean-up", begun(Step::CleanUp)),
         (
             "prepared",
@@ -46,10 +48,12 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
                 base: oid(0),
                 branch_created: true,
                 worktree_created: true,
+                is_new: true,
                 note: None,
             },
         ),
         ("prepare-failed", Event::PrepareFailed { task: task.clone(), reason: "no room".into() }),
+        ("set-up", Event::SetUp { task: task.clone() }),
         ("agent-started", Event::AgentStarted { task: task.clone(), pid: 1 }),
         ("agent-deferred", Event::AgentDeferred { task: task.clone() }),
         ("stop-sent", Event::StopSent { task: task.clone(), stop: Stop::Term }),
@@ -72,6 +76,7 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ),
         ("target-moved", Event::TargetMoved { task: task.clone(), tip: oid(3), went_back_from: None }),
         ("landed", Event::Landed { task: task.clone(), landing: landing() }),
+        ("hook-ran", Event::HookRan { task: task.clone(), failure: Some("exit 1".into()) }),
         ("conflicted", Event::Conflicted { task: task.clone(), onto: oid(0), conflicts: vec![], note: None }),
         ("verified", Event::Verified { task: task.clone(), commit: oid(2), tries: 1 }),
         (
@@ -117,6 +122,7 @@ fn run_in(state: TaskState) -> Run {
     if !matches!(state, TaskState::Queued | TaskState::Skipped) {
         task.base = Some(oid(0));
         task.prepared = true;
+        task.setup_due = true;
         task.attempt = 1;
     }
     task.collected = state == TaskState::Integrating;
@@ -234,6 +240,10 @@ impl World {
     /// Answers an action with some legal result, chosen by `choice`.
     fn answers(&mut self, run: &Run, task: &TaskName, step: &Step, choice: u8) -> Vec<Event> {
         let known = run.task(task).unwrap();
+        if matches!(step, Step::Prepare { .. }) && run.spec.hooks.before_group.is_some() && known.attempt == 0
+        {
+            assert!(known.spec.stage <= run.opened, "started before its stage was opened: {task}");
+        }
         if matches!(step, Step::Prepare { .. }) && !run.spec.atomic {
             let open = run.predecessors(known).find(|before| !before.state.is_success());
             assert_eq!(open.map(Task::name), None, "started too early: {task}");
@@ -249,9 +259,15 @@ impl World {
                 base: oid(0),
                 branch_created: true,
                 worktree_created: true,
+                is_new: true,
                 note: None,
             },
+            Step::Setup if known.stop_sent.is_some() || pick(4) == 0 => {
+                Event::PrepareFailed { task, reason: "setup failed".into() }
+            }
+            Step::Setup => Event::SetUp { task },
             Step::Start { .. } => {
+                assert!(run.spec.hooks.setup.is_none() || !known.setup_due, "started without its setup");
                 let usage = Usage { cost: Some(10 * u64::from(pick(3))), ..Usage::default() };
                 let exit = Exit {
                     code: Some(i32::from(pick(4) == 1)),
@@ -327,7 +343,9 @@ impl World {
                     Event::Resolved { task, landing: Landing { onto, commit, ..landing() }, beside: vec![] }
                 }
             },
+            Step::AfterLand => Event::HookRan { task, failure: None },
             Step::CleanUp => {
+                assert!(known.hook_ran || run.spec.hooks.after_land.is_none() || known.landed().is_none());
                 let cleanup = CleanUp { worktree_kept: None, branch_kept: None };
                 Event::CleanedUp { task, cleanup }
             }
@@ -339,7 +357,7 @@ impl World {
 /// Lives a run through under random answers in random order; returns its journal.
 fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<usize>) -> (Run, Vec<Record>) {
     let mut journal = Vec::new();
-    let mut pending: Vec<(TaskName, Step)> = Vec::new();
+    let mut pending: Vec<Result<(TaskName, Step), u32>> = Vec::new();
     let mut choice = choices.iter().copied().cycle();
     let mut happen = |run: &mut Run, event: Event| {
         run.apply(&record(event.clone())).unwrap_or_else(|illegal| panic!("{illegal}"));
@@ -363,8 +381,10 @@ fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<us
             for action in &actions {
                 let intent = action.intent(&run);
                 happen(&mut run, intent);
-                if let Action::Step { task, step } = action {
-                    pending.push((task.clone(), step.clone()));
+                match action {
+                    Action::Step { task, step } => pending.push(Ok((task.clone(), step.clone()))),
+                    Action::OpenStage { stage } => pending.push(Err(*stage)),
+                    _ => {}
                 }
             }
         }
@@ -390,10 +410,14 @@ fn live(mut run: Run, world: &mut World, choices: &[u8], interrupt_at: Option<us
             None => {}
         }
         assert!(!pending.is_empty(), "stalled: {run:#?}");
-        let (task, step) = pending.swap_remove(choice.next().unwrap() as usize % pending.len());
+        let next = pending.swap_remove(choice.next().unwrap() as usize % pending.len());
         // A target that moves for ever would keep any landing from its end.
         let answer = if round < 500 { choice.next().unwrap() } else { 3 };
-        for event in world.answers(&run, &task, &step, answer) {
+        let events = match next {
+            Ok((task, step)) => world.answers(&run, &task, &step, answer),
+            Err(stage) => vec![Event::StageOpened { stage, failure: None }],
+        };
+        for event in events {
             happen(&mut run, event);
         }
     }
@@ -443,10 +467,18 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
     use proptest::strategy::Strategy as _;
     let check = (1..5u32).prop_map(|jobs| Verify { command: "t".into(), jobs, retries: 0, timeout_ms: None });
     let numbers = (1..8usize, 1..5u32, 0..3u32);
+    let hooks = any::<[bool; 3]>();
     let edges = prop::collection::vec((0..8usize, 0..8usize), 0..6);
     let stages = prop::option::of(prop::collection::vec(prop::option::of(0..4u32), 8));
-    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges, stages).prop_map(
-        |((tasks, jobs, retries), [land, keep, atomic, keep_going, resolves], verify, edges, stages)| {
+    (numbers, any::<[bool; 5]>(), prop::option::of(check), edges, stages, hooks).prop_map(
+        |(
+            (tasks, jobs, retries),
+            [land, keep, atomic, keep_going, resolves],
+            verify,
+            edges,
+            stages,
+            hooks,
+        )| {
             let land = land || atomic;
             let on_conflict = resolves.then(|| Resolver::Command("r".into()));
             let mut spec = spec(tasks, jobs, land, keep);
@@ -460,6 +492,8 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
                 task.stage = stage;
             }
             drop_contradictions(&mut spec);
+            let [setup, before_group, after_land] = hooks.map(|is_set| is_set.then(|| "h".into()));
+            let hooks = Hooks { setup, before_group, after_land, ..Hooks::default() };
             let fallback = AgentCall { name: "other".into(), ..AgentCall::default() };
             spec.tasks[0].fallback = vec![fallback; jobs as usize % 3];
             spec.pacing = Pacing {
@@ -468,7 +502,7 @@ fn life() -> impl proptest::strategy::Strategy<Value = RunSpec> {
                 max_cost: land.then_some(100),
                 ..Pacing::default()
             };
-            RunSpec { retries, verify, on_conflict, atomic, keep_going, ..spec }
+            RunSpec { retries, verify, on_conflict, atomic, keep_going, hooks, ..spec }
         },
     )
 }
@@ -485,6 +519,7 @@ fn a_task_that_is_stopped_is_not_tried_again() {
             base: oid(0),
             branch_created: true,
             worktree_created: true,
+            is_new: true,
             note: None,
         },
         Event::Begun { task: task.clone(), step: Step::Start { attempt: 1 } },

@@ -13,7 +13,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
 
 use super::{MARK, ShimSpec, session};
-use crate::sys;
+use crate::sys::{self, words};
 
 /// A running agent, or one that has exited and is not reaped yet.
 pub struct Agent {
@@ -81,12 +81,6 @@ fn check_directory(path: &Path) -> Result<(), String> {
         }
         Err(error) => Err(words(&error)),
     }
-}
-
-/// An operating-system error without its number.
-pub fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 fn diagnose(spec: &ShimSpec, error: &io::Error) -> String {

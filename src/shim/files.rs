@@ -61,6 +61,19 @@ pub fn claim(mut held: &File, attempt: u32) -> io::Result<()> {
     held.sync_data()
 }
 
+/// Makes all attempts so far out of date: a shim that was only just started for one, and has not taken it up
+/// yet, does nothing any more. Returns whether no other lives.
+pub fn outdate(dir: &Path) -> io::Result<bool> {
+    let Some(held) = hold(dir)? else { return Ok(false) };
+    claim(&held, next_attempt(dir).saturating_add(1))?;
+    Ok(true)
+}
+
+/// Whether the attempt is [out of date](outdate).
+pub fn is_outdated(dir: &Path, attempt: u32) -> bool {
+    last_attempt(dir).is_some_and(|last| last > attempt)
+}
+
 /// Whether a shim took up this attempt, alive or dead.
 pub fn was_begun(dir: &Path, attempt: u32) -> bool {
     last_attempt(dir) == Some(attempt)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal as Arrivals, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
-use super::agent::{Agent, words};
+use super::agent::Agent;
 use super::control::{Control, Request};
 use super::log::Log;
 use super::output::Output;
@@ -16,7 +16,7 @@ use super::report::Reporter;
 use super::stopping::{GIVE_UP, Stopping};
 use super::{ExitRecord, ShimSpec, code, files, record};
 use crate::run::{Exit, Stop};
-use crate::sys::{self, Process, Signal};
+use crate::sys::{self, Process, Signal, words};
 
 /// How long what an agent leaves behind may take to end by itself: the tail of a pipeline does.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -32,6 +32,7 @@ pub async fn live(spec: &ShimSpec) -> u8 {
     let mut reporter = Reporter::new();
     let (exit, alive) = match files::hold(dir) {
         Ok(None) => return code::BUSY,
+        Ok(Some(_)) if files::is_outdated(dir, spec.attempt) => return code::BUSY,
         Err(error) => (not_started(format!("cannot lock '{}': {}", spec.dir, words(&error))), None),
         Ok(Some(alive)) => {
             let begun = files::claim(&alive, spec.attempt)

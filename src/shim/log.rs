@@ -1,10 +1,12 @@
 //! `output.log`: the agent's output, up to a cap, whatever the disk says.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::files::append_private;
+use bstr::ByteSlice;
+
+use super::files::{append_private, read_private};
 
 /// Name of the log.
 const NAME: &str = "output.log";
@@ -31,7 +33,7 @@ impl Log {
         let length = file.metadata()?.len();
         let mut log = Log::new(file, length, cap);
         if attempt > 1 {
-            log.line(&format!("--- attempt {attempt} ---\n"));
+            log.line(&mark(attempt));
         }
         Ok(log)
     }
@@ -112,6 +114,37 @@ impl<W: Write> Log<W> {
     }
 }
 
+/// What stands above the output of an attempt that is not the first.
+fn mark(attempt: u32) -> String {
+    format!("--- attempt {attempt} ---\n")
+}
+
+/// The end of the log, `most` bytes of it; nothing if there is none.
+pub fn end_of_output(dir: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut end = Vec::new();
+    if let Some(mut file) = read_private(&dir.join(NAME))? {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        file.take(most).read_to_end(&mut end)?;
+    }
+    Ok(end)
+}
+
+/// The end of what this attempt wrote, the latest there is: `most` bytes, or less.
+pub fn output(dir: &Path, attempt: u32, most: u64) -> io::Result<Vec<u8>> {
+    let mut end = end_of_output(dir, most)?;
+    if attempt > 1 {
+        let mark = mark(attempt);
+        match end.rfind(&mark) {
+            Some(at) => drop(end.drain(..at + mark.len())),
+            // It has written more than that, or nothing could be written for it.
+            None if end.len() as u64 == most => {}
+            None => end.clear(),
+        }
+    }
+    Ok(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +180,19 @@ mod tests {
         log.finish();
         assert_eq!(log.file.kept, b"abcde\n[git-parallel: 5 more bytes dropped]\n");
         assert_eq!((log.dropped(), log.length()), (5, log.file.kept.len() as u64));
+    }
+
+    #[test]
+    fn an_attempt_s_output_is_told_from_that_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(output(dir.path(), 1, 100).unwrap(), b"");
+        Log::open(dir.path(), 1, 100).unwrap().write(b"one, no newline");
+        assert_eq!(output(dir.path(), 1, 100).unwrap(), b"one, no newline");
+        assert_eq!(output(dir.path(), 2, 100).unwrap(), b"", "its mark could not be written");
+        Log::open(dir.path(), 2, 100).unwrap().write(b"two");
+        assert_eq!(output(dir.path(), 2, 100).unwrap(), b"two");
+        assert_eq!(output(dir.path(), 2, 2).unwrap(), b"wo");
+        assert_eq!(end_of_output(dir.path(), 7).unwrap(), b"---\ntwo");
     }
 
     #[test]

@@ -32,7 +32,8 @@ use crate::run::{Exit, Text};
 
 pub use client::{Progress, Shim, end_orphans};
 pub use control::{Request, discard, request};
-pub use files::{is_alive, next_attempt, wait_gone, was_begun};
+pub use files::{is_alive, next_attempt, outdate, wait_gone, was_begun};
+pub use log::{end_of_output, output};
 pub use record::exit_record;
 
 /// The environment variable that marks an agent and its descendants as one shim's: its value is the

@@ -59,7 +59,8 @@ impl Journal {
 }
 
 /// Applies a journal to a run as far as it is sound.
-pub fn replay(path: &Path, run: &mut Run) -> io::Result<Tail> {
+/// `seen` gets each record, and the run as it is after that.
+pub fn replay(path: &Path, run: &mut Run, seen: &mut dyn FnMut(&Run, &Record)) -> io::Result<Tail> {
     let mut bytes = Vec::new();
     match super::open_private(path, OpenOptions::new().read(true)) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
@@ -73,6 +74,7 @@ pub fn replay(path: &Path, run: &mut Run) -> io::Result<Tail> {
         if run.apply(&record).is_err() {
             break;
         }
+        seen(run, &record);
         good += line.len() + 1;
     }
     Ok(Tail { good: good as u64, bad: (bytes.len() - good) as u64 })
@@ -95,7 +97,14 @@ mod tests {
         let events = [
             Event::RunStarted { pid: 1 },
             Event::Begun { task: task(), step: Step::Prepare { slot: 0, base: None } },
-            Event::Prepared { task: task(), base, branch_created: true, worktree_created: true, note: None },
+            Event::Prepared {
+                task: task(),
+                base,
+                branch_created: true,
+                worktree_created: true,
+                is_new: true,
+                note: None,
+            },
             Event::Begun { task: task(), step: Step::Start { attempt: 1 } },
             Event::AgentExited { task: task(), exit: Exit { code: Some(0), ..Exit::default() } },
         ];
@@ -123,7 +132,7 @@ mod tests {
                 let bytes = [&whole[..length], garbage].concat();
                 std::fs::write(&path, &bytes).unwrap();
                 let mut replayed = run();
-                let tail = replay(&path, &mut replayed).unwrap();
+                let tail = replay(&path, &mut replayed, &mut |_, _| {}).unwrap();
                 let lines = whole[..length].iter().filter(|&&byte| byte == b'\n').count();
                 assert_eq!(replayed, after(lines), "cut at {length}");
                 assert_eq!(tail.good + tail.bad, bytes.len() as u64, "cut at {length}");
@@ -147,7 +156,7 @@ mod tests {
         let records = records();
         [&records[0], &records[4], &records[1]].iter().for_each(|record| journal.append(record).unwrap());
         let mut replayed = run();
-        let tail = replay(&path, &mut replayed).unwrap();
+        let tail = replay(&path, &mut replayed, &mut |_, _| {}).unwrap();
         assert_eq!(replayed, after(1));
         assert!(tail.bad > 0);
     }

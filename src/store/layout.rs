@@ -151,6 +151,21 @@ impl RunDir {
         Ok(dir)
     }
 
+    /// What belongs to the setup of a task's worktree.
+    pub fn setup(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("setup")
+    }
+
+    /// Makes that directory, for the owner alone.
+    ///
+    /// # Errors
+    /// If it can't be made.
+    pub fn make_setup_dir(&self, name: &TaskName) -> Result<PathBuf> {
+        let dir = self.setup(name);
+        make_private_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(dir)
+    }
+
     /// The parent of what belongs to checks.
     pub fn checks(&self) -> PathBuf {
         self.dir.join("verify")
@@ -188,6 +203,11 @@ impl RunDir {
         self.task(name).join("refs")
     }
 
+    /// Which ignored files the task's worktree had before its agent came.
+    pub fn ignored(&self, name: &TaskName) -> PathBuf {
+        self.task(name).join("ignored.json")
+    }
+
     /// Makes the directory of a task.
     pub fn create_task(&self, name: &TaskName) -> io::Result<PathBuf> {
         let dir = self.task(name);
@@ -202,27 +222,44 @@ impl RunDir {
 
     /// The records of commands from the configuration that were run, in no order.
     pub fn commands(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.dir.join("commands")).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect()
+        entries(&self.dir.join("commands"))
     }
 
     /// Makes the directory of one more command.
     pub fn new_command(&self) -> io::Result<PathBuf> {
-        let all = self.dir.join("commands");
-        make_private_dir(&all)?;
-        for number in 1u32.. {
-            match DirBuilder::new().mode(0o700).create(all.join(number.to_string())) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|()| all.join(number.to_string())),
-            }
-        }
-        Err(io::ErrorKind::AlreadyExists.into())
+        make_next(&self.dir.join("commands"))
+    }
+
+    /// The records of hooks that were run, in no order.
+    pub fn hooks(&self) -> Vec<PathBuf> {
+        entries(&self.dir.join("hooks"))
+    }
+
+    /// Makes the directory of one more hook.
+    pub fn new_hook(&self) -> io::Result<PathBuf> {
+        make_next(&self.dir.join("hooks"))
     }
 
     pub(super) fn create(&self) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(&self.dir)?;
         std::fs::set_permissions(&self.dir, std::fs::Permissions::from_mode(0o700))
     }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Makes the first directory in `all`, of those with numbers for their names, that is not there yet.
+fn make_next(all: &Path) -> io::Result<PathBuf> {
+    make_private_dir(all)?;
+    for number in 1u32.. {
+        match DirBuilder::new().mode(0o700).create(all.join(number.to_string())) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| all.join(number.to_string())),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@ mod layout;
 mod lock;
 mod passed;
 mod runs;
+mod untouched;
 
 pub use journal::{Journal, Tail};
 pub use layout::{Layout, RunDir};
 pub use lock::{Holder, Lock};
 pub use passed::Passed;
-pub use runs::{Loaded, create, list, load};
+pub use runs::{Loaded, create, list, load, load_with};
+pub use untouched::{remember_files, untouched_files};
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

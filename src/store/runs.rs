@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::journal::{Tail, replay};
 use super::{Layout, RunDir, write_atomically};
 use crate::error::{Failure, exit};
-use crate::run::{Run, RunId, RunSpec};
+use crate::run::{Record, Run, RunId, RunSpec};
 
 /// A run as its record tells it.
 #[derive(Debug)]
@@ -80,6 +80,11 @@ impl RunDir {
 /// Reads the record of a run. A journal with a bad tail is read as far as it is sound; a record of a
 /// newer version is refused.
 pub fn load(layout: &Layout, id: &RunId) -> Result<Loaded> {
+    load_with(layout, id, &mut |_, _| {})
+}
+
+/// As [`load`]; `seen` gets each record of the journal, and the run as it is after that.
+pub fn load_with(layout: &Layout, id: &RunId, seen: &mut dyn FnMut(&Run, &Record)) -> Result<Loaded> {
     #[derive(Deserialize)]
     struct Versioned {
         version: u32,
@@ -102,7 +107,7 @@ pub fn load(layout: &Layout, id: &RunId) -> Result<Loaded> {
     }
     let spec: RunSpec = serde_json::from_slice(&text).map_err(garbled)?;
     let mut run = Run::new(spec);
-    let tail = replay(&dir.journal(), &mut run)
+    let tail = replay(&dir.journal(), &mut run, seen)
         .with_context(|| format!("cannot read {}", dir.journal().display()))?;
     Ok(Loaded { run, dir, tail })
 }

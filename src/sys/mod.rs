@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitOptions};
 
 mod background;
+mod bring;
 mod foreground;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -23,6 +24,7 @@ use linux as platform;
 use portable as platform;
 
 pub use background::run_in_background;
+pub use bring::{bring, discard};
 pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
     Arrivals, Growth, available_memory, become_subreaper, descendants, git_at_work, load_average,
@@ -145,6 +147,12 @@ pub fn reap_all() -> bool {
 /// Stops this process, as Ctrl-Z does by default; returns when it is continued.
 pub fn stop_myself() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)?)
+}
+
+/// An operating-system error without its number.
+pub fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 fn pid(raw: u32) -> io::Result<Pid> {

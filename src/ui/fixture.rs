@@ -20,7 +20,7 @@ pub(super) fn look() -> Look {
 }
 
 pub(super) fn settings(format: Format, verbosity: Verbosity) -> Settings {
-    Settings { stdout: look(), stderr: look(), verbosity, format }
+    Settings { stdout: look(), stderr: look(), stderr_is_terminal: false, verbosity, format }
 }
 
 pub(super) fn oid(n: u32) -> Oid {
@@ -112,6 +112,7 @@ impl Story {
                 base,
                 branch_created: true,
                 worktree_created: true,
+                is_new: true,
                 note: None,
             },
         );

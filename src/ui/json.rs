@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::status::Supervisor;
 use super::summary::Logs;
-use crate::run::{Event, Foreseen, Record, Run, Task, TaskState, Text};
+use crate::run::{Event, Foreseen, Record, Run, Task, TaskState, Text, Usage};
 
 /// An event as one line of `run --json`. The last one also says how the tasks came out.
 pub fn event(run: &Run, record: &Record) -> String {
@@ -43,7 +43,7 @@ pub fn foreseen(run: &Run, at: Timestamp, one: &Foreseen) -> String {
 }
 
 /// How many tasks are in each state. Every state is there, so that a script can rely on it.
-fn counts(run: &Run) -> BTreeMap<&'static str, usize> {
+pub(super) fn counts(run: &Run) -> BTreeMap<&'static str, usize> {
     let counts = run.counts();
     TaskState::ALL.iter().map(|state| (state.name(), counts.get(state).copied().unwrap_or(0))).collect()
 }
@@ -63,6 +63,7 @@ pub fn status_json(run: &Run, supervisor: Supervisor, logs: Logs) -> Value {
             "atomic": spec.atomic,
             "started_at": spec.started_at,
             "finished_at": run.finished_at,
+            "usage": run.usage().map(usage),
         },
         "supervisor": { "alive": supervisor.alive, "pid": supervisor.pid.filter(|_| supervisor.alive) },
         "tasks": run.tasks.iter().map(|task| task_json(task, logs)).collect::<Vec<_>>(),
@@ -95,7 +96,14 @@ fn task_json(task: &Task, logs: Logs) -> Value {
         "conflicts": conflicts,
         "log": logs(task.name()),
         "reason": task.reason,
+        "usage": task.usage.map(usage),
     })
+}
+
+/// What agents said they used.
+pub(super) fn usage(usage: Usage) -> Value {
+    let cost = usage.cost.map(|millionths| millionths as f64 / 1e6);
+    json!({ "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost_usd": cost })
 }
 
 /// `list --json`; `alive` belongs to the run whose supervisor lives.

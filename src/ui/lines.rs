@@ -50,6 +50,13 @@ fn of_run(run: &Run, event: &Event) -> Vec<Told> {
             vec![(Mark::Warning, format!("stopping: {}", asked(*cause)))]
         }
         Event::StopRequested { tasks: Some(names), stop: Stop::Term, .. } => never_started(run, names),
+        Event::StageOpening { stage } => {
+            vec![(Mark::Doing, format!("before {}: running the beforeGroup hook", words::stage(run, *stage)))]
+        }
+        Event::StageOpened { stage, failure: Some(why) } => {
+            let (stage, why) = (words::stage(run, *stage), text::one_line(why));
+            vec![(Mark::Warning, format!("before {stage}: the beforeGroup hook failed: {why}"))]
+        }
         Event::Undone { reverts } => {
             let words = |revert: &Revert| {
                 let (task, target) = (words::task(&revert.task), words::name(&run.spec.target));
@@ -103,6 +110,13 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         Event::AgentExited { exit, .. } => return exited(run, task, exit),
         Event::Withheld { .. } => (Mark::Warning, format!("not started: {}", words::reason(task))),
         Event::Collected { work, note, .. } => return collected(run, task, work, note.as_deref()),
+        Event::Begun { step: Step::Setup, .. } => (Mark::Doing, "being set up".to_owned()),
+        Event::SetUp { .. } if task.state == TaskState::Aborted => {
+            (Mark::Warning, "aborted before its agent started".to_owned())
+        }
+        Event::PrepareFailed { .. } if task.state == TaskState::Aborted => {
+            (Mark::Warning, "aborted while it was set up".to_owned())
+        }
         Event::PrepareFailed { reason, .. } => (Mark::Failed, format!("failed: {}", text::one_line(reason))),
         Event::NothingToLand { .. } | Event::Held { .. } if task.verdict.is_some() => {
             return outcome(run, task);
@@ -117,6 +131,9 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
             (Mark::Doing, format!("{} moved to {} meanwhile; merging again", target(), tip.short()))
         }
         Event::Landed { .. } => (Mark::Done, format!("landed on {} ({})", target(), words::landing(task))),
+        Event::HookRan { failure: Some(why), .. } => {
+            (Mark::Warning, format!("the afterLand hook failed: {}", text::one_line(why)))
+        }
         Event::Begun { step: Step::Verify { .. }, .. } => match words::ahead(run, task) {
             Some(ahead) => (Mark::Doing, format!("being checked together with {ahead}")),
             None => (Mark::Doing, "being checked".to_owned()),
@@ -161,6 +178,8 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         // Book-keeping: what comes of it is told when it comes.
         Event::Begun { .. }
         | Event::Prepared { .. }
+        | Event::SetUp { .. }
+        | Event::HookRan { .. }
         | Event::StopSent { .. }
         | Event::CandidateMade { .. }
         | Event::LandRequested { .. }
@@ -171,6 +190,8 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::StartsHeld { .. }
         | Event::StartsFreed
         | Event::StopRequested { .. }
+        | Event::StageOpening { .. }
+        | Event::StageOpened { .. }
         | Event::UndoMade { .. }
         | Event::Undone { .. }
         | Event::RunFinished { .. } => return Vec::new(),

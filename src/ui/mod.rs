@@ -8,6 +8,7 @@
 //! view). Nothing foreign is printed that did not pass through `text`.
 
 mod agents;
+mod around;
 mod confirm;
 mod conflicts;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod look;
 mod next;
 mod out;
 mod plan;
+mod report;
 mod rows;
 mod session;
 mod settings;
@@ -36,10 +38,11 @@ pub use conflicts::{Collision, Conflicts, conflicts, conflicts_json};
 pub use json::{list_json, status_json};
 pub use look::Look;
 pub use plan::{PlanView, plan};
+pub use report::Report;
 pub use session::Ui;
 pub use settings::{Format, Settings, Verbosity};
 pub use status::{Supervisor, list, status};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
 pub use undo::undo;
-pub use words::count;
+pub use words::{count, tally_of};

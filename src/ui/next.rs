@@ -21,7 +21,7 @@ pub(super) fn for_task(run: &Run, task: &Task) -> Option<String> {
         )),
         TaskState::Finished if run.is_at_rest(task) => Some(format!("git parallel land {name}")),
         TaskState::Failed | TaskState::RateLimited | TaskState::TimedOut | TaskState::Aborted
-            if task.attempt > 0 =>
+            if task.attempt > 0 || (task.unprepared && task.setup_due) =>
         {
             Some(format!("git parallel logs {name}   then   git parallel retry {name}"))
         }

@@ -1,11 +1,15 @@
 //! What a run is about to do, told before anything is created.
 
+use std::collections::HashSet;
+
 use super::look::Look;
-use super::{text, words};
-use crate::run::{AgentCall, Leftovers, Resolver, RunSpec, Strategy, TaskName, TaskSpec, Text};
+use super::{around, text, words};
+use crate::run::{AgentCall, Expected, Leftovers, Resolver, RunSpec, Strategy, TaskName, TaskSpec, Text};
 
 /// Branches named before the rest is counted.
 const MOST: usize = 6;
+/// Steps of the order that are told.
+const MOST_WAVES: usize = 12;
 
 /// What a plan tells beyond the run's own record.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct PlanView<'a> {
     pub base_name: Text,
     /// Tracked files with changes that are not committed (`--allow-dirty`).
     pub changed_files: usize,
+    /// Tasks that may change the same paths at the same time.
+    pub collisions: &'a [Expected],
 }
 
 /// The plan, for stderr: `This will` and one indented line a step.
@@ -31,8 +37,11 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         steps.extend(branches("reset", &tasks, "and keep its old tip", "and keep their old tips", |t| {
             t.overwrite.is_some()
         }));
+        steps.extend(around::before(spec, &tasks));
         steps.extend(run_agents(spec, &tasks, look));
+        steps.extend(fall_back(&tasks));
         steps.extend(order(&tasks));
+        steps.extend(collisions(view.collisions));
         steps.extend(check(spec));
         steps.push(land(spec, &tasks));
         steps.extend(spec.on_conflict.as_ref().map(|resolver| {
@@ -42,6 +51,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
             };
             format!("have conflicts settled by {by} before you are asked to")
         }));
+        steps.extend(around::hooks(spec));
         if spec.leftovers == Leftovers::Refuse {
             steps.push("hold what an agent leaves uncommitted".to_owned());
         }
@@ -84,29 +94,85 @@ fn branches(
     (!names.is_empty()).then(|| format!("{verb} {noun} {} {how}", words::listed(&names, MOST)))
 }
 
-/// Which tasks start at once, and which then, where some depend on others.
+/// Which tasks start at once, and which then, where some wait for others.
 fn order(tasks: &[&TaskSpec]) -> Option<String> {
-    if tasks.iter().all(|task| task.depends_on.is_empty()) {
+    let staged = tasks.iter().any(|task| task.stage != tasks[0].stage);
+    if !staged && tasks.iter().all(|task| task.depends_on.is_empty()) {
         return None;
     }
-    let mut started: Vec<&TaskSpec> = Vec::new();
+    let mut left = tasks.to_vec();
+    let mut missing: HashSet<&TaskName> = tasks.iter().map(|task| &task.name).collect();
     let mut waves = Vec::new();
-    loop {
-        let is_there = |name: &TaskName| {
-            started.iter().any(|t| t.name == *name) || !tasks.iter().any(|t| t.name == *name)
+    while !left.is_empty() {
+        let open = left.iter().filter_map(|task| task.stage).min();
+        let can = |task: &&TaskSpec| {
+            task.stage.is_none_or(|stage| Some(stage) == open)
+                && !task.depends_on.iter().any(|name| missing.contains(name))
         };
-        let can = |task: &&&TaskSpec| {
-            !started.iter().any(|t| t.name == task.name) && task.depends_on.iter().all(is_there)
-        };
-        let wave: Vec<&TaskSpec> = tasks.iter().filter(can).copied().collect();
-        if wave.is_empty() {
+        let (now, later): (Vec<&TaskSpec>, Vec<&TaskSpec>) = left.into_iter().partition(can);
+        if now.is_empty() {
             break;
         }
-        let names: Vec<String> = wave.iter().map(|task| words::task(&task.name)).collect();
-        waves.push(words::listed(&names, MOST));
-        started.extend(wave);
+        for task in &now {
+            missing.remove(&task.name);
+        }
+        waves.push(wave(&now));
+        left = later;
     }
-    Some(format!("start each when what it depends on has landed: {}", waves.join("; then ")))
+    let more = waves.len().saturating_sub(MOST_WAVES);
+    waves.truncate(MOST_WAVES);
+    if more > 0 {
+        waves.push(format!("{more} more times"));
+    }
+    let what = if staged { "waits for" } else { "depends on" };
+    Some(format!("start each when what it {what} has landed: {}", waves.join("; then ")))
+}
+
+/// The tasks that are started together, those of a group side by side.
+fn wave(tasks: &[&TaskSpec]) -> String {
+    let mut groups: Vec<(Option<&str>, Vec<String>)> = Vec::new();
+    for task in tasks {
+        let (group, name) = (task.group.as_deref(), words::task(&task.name));
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, names)) => names.push(name),
+            None => groups.push((group, vec![name])),
+        }
+    }
+    let told = groups.iter().map(|(group, names)| {
+        let names = words::listed(names, MOST);
+        group.map_or(names.clone(), |group| format!("{names} ({})", text::name(group.as_bytes())))
+    });
+    words::listed(&told.collect::<Vec<_>>(), MOST)
+}
+
+/// Pairs of tasks that may change the same paths, one line each.
+fn collisions(expected: &[Expected]) -> Vec<String> {
+    let line = |Expected { tasks: [one, other], paths }: &Expected| {
+        let (one, other) = (words::task(one), words::task(other));
+        let paths: Vec<String> = paths.iter().map(words::name).collect();
+        format!("expect {one} and {other} to collide in {} (touches)", words::listed(&paths, MOST))
+    };
+    let mut lines: Vec<String> = expected.iter().take(MOST).map(line).collect();
+    if expected.len() > MOST {
+        lines.push(format!("expect {} more pairs of tasks to collide (touches)", expected.len() - MOST));
+    }
+    lines
+}
+
+/// The agents that take the place of one that can't be started.
+fn fall_back(tasks: &[&TaskSpec]) -> Vec<String> {
+    let mut lists: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for task in tasks.iter().filter(|task| !task.fallback.is_empty()) {
+        let agents: Vec<String> = task.fallback.iter().map(|call| text::name(call.name.as_bytes())).collect();
+        match lists.iter_mut().find(|(known, _)| *known == agents) {
+            Some((_, names)) => names.push(words::task(&task.name)),
+            None => lists.push((agents, vec![words::task(&task.name)])),
+        }
+    }
+    let line = |(agents, names): &(Vec<String>, Vec<String>)| {
+        format!("fall back on {} for {}", agents.join(", then "), words::listed(names, MOST))
+    };
+    lists.iter().map(line).collect()
 }
 
 /// What runs in the worktrees: the agent of the run, and those that tasks have of their own.
@@ -203,8 +269,43 @@ mod tests {
     use super::*;
 
     fn told(spec: &RunSpec, changed_files: usize) -> String {
+        told_with(spec, changed_files, &[])
+    }
+
+    fn told_with(spec: &RunSpec, changed_files: usize, collisions: &[Expected]) -> String {
         let worktree_dir = "/home/ann/shop.worktrees".into();
-        plan(&PlanView { spec, worktree_dir, base_name: "main".into(), changed_files }, &look())
+        plan(&PlanView { spec, worktree_dir, base_name: "main".into(), changed_files, collisions }, &look())
+    }
+
+    #[test]
+    fn stages_fallbacks_and_collisions() {
+        let mut spec = spec(&["schema", "mail", "api", "page", "docs", "free"]);
+        for (task, stage, group) in [(0, 0, "infra"), (1, 0, "infra"), (2, 1, "app"), (3, 1, "app")] {
+            (spec.tasks[task].stage, spec.tasks[task].group) = (Some(stage), Some(group.to_owned()));
+        }
+        spec.tasks[3].depends_on = vec!["api".into()];
+        spec.tasks[4].stage = Some(2);
+        let agent = |name: &str| AgentCall { name: name.to_owned(), ..AgentCall::default() };
+        spec.tasks[0].fallback = vec![agent("codex"), agent("gemini")];
+        spec.tasks[2].fallback = vec![agent("codex"), agent("gemini")];
+        spec.tasks[5].fallback = vec![agent("claude")];
+        let pair = |one: &str, other: &str, paths: &[&str]| Expected {
+            tasks: [one.into(), other.into()],
+            paths: paths.iter().map(|path| Text::from(*path)).collect(),
+        };
+        let mut collisions =
+            vec![pair("schema", "mail", &["src/db.rs", "src/schema/"]), pair("api", "free", &["odd\n"])];
+        assert_snapshot!(told_with(&spec, 0, &collisions));
+        collisions.extend(vec![pair("schema", "free", &["x"]); 8]);
+        assert_snapshot!(told_with(&spec, 0, &collisions));
+    }
+
+    #[test]
+    fn many_tasks_one_after_the_other() {
+        let names: Vec<String> = (0..1000).map(|i| format!("t{i:03}")).collect();
+        let mut spec = spec(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        spec.tasks.iter_mut().zip(0..).for_each(|(task, stage)| task.stage = Some(stage));
+        assert_snapshot!(told(&spec, 0));
     }
 
     #[test]

@@ -39,7 +39,11 @@ impl Rows<'_> {
         let state = pad(state, STATE_WIDTH);
         let time = words::agent_time(task, self.now).map(words_for_row).unwrap_or_default();
         let detail = match output {
-            Some(line) if task.state == TaskState::Running && task.stop.is_none() => look.dim(line),
+            Some(line)
+                if task.stop.is_none() && (task.state == TaskState::Running || task.is_being_set_up()) =>
+            {
+                look.dim(line)
+            }
             _ => detail(self.run, task, self.now),
         };
         let warning =
@@ -78,6 +82,7 @@ pub(super) fn detail(run: &Run, task: &Task, now: Timestamp) -> String {
             Some(reason) if words::waits_for(run, task).is_empty() => text::one_line(reason),
             _ => words::waits_for(run, task),
         },
+        TaskState::Preparing if task.is_being_set_up() => "being set up".to_owned(),
         TaskState::Preparing => String::new(),
         TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
         TaskState::Running if task.attempt > 1 => format!("attempt {}", task.attempt),

@@ -95,7 +95,9 @@ impl Ui {
     }
 
     fn plain(&mut self, run: &Run, record: &Record) {
-        if let Event::AgentExited { task, .. } = &record.event {
+        if let Event::AgentExited { task, .. } | Event::SetUp { task } | Event::PrepareFailed { task, .. } =
+            &record.event
+        {
             self.end_output(task);
         }
         if self.settings.verbosity == Verbosity::Quiet {
@@ -198,6 +200,13 @@ impl Ui {
         } else {
             self.stdout.drain(Some(IN_ORDER));
             self.stderr.write(&(line + "\n"));
+        }
+    }
+
+    /// Rings the terminal's bell, unless there is none or little is to be told.
+    pub fn bell(&mut self) {
+        if self.settings.stderr_is_terminal && self.settings.verbosity != Verbosity::Quiet {
+            self.stderr.write("\x07");
         }
     }
 

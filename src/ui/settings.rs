@@ -39,6 +39,8 @@ pub struct Settings {
     pub stdout: Look,
     /// What stderr can show.
     pub stderr: Look,
+    /// Whether a person may be at stderr.
+    pub stderr_is_terminal: bool,
     /// How much is told.
     pub verbosity: Verbosity,
     /// In which form.
@@ -88,6 +90,7 @@ impl Surroundings<'_> {
         Settings {
             stdout: look(self.stdout_is_terminal),
             stderr: look(self.stderr_is_terminal),
+            stderr_is_terminal: self.stderr_is_terminal,
             verbosity,
             format,
         }

@@ -37,7 +37,7 @@ fn indented(look: &Look) -> Look {
 }
 
 /// Two or three lines and a blank one.
-fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &Look) -> String {
+pub(super) fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &Look) -> String {
     let spec = &run.spec;
     let state = run.state(supervisor.alive);
     let run_time = |end| words::duration(words::between(spec.started_at, end));

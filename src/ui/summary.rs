@@ -19,6 +19,9 @@ pub fn summary(run: &Run, since: Timestamp, now: Timestamp, logs: Logs, look: &L
     let mut text = sections(run, logs, look, MOST);
     text.push_str(&totals(run, since, run.finished_at.unwrap_or(now)));
     text.push('\n');
+    if let Some(usage) = run.usage() {
+        text.push_str(&format!("used {}\n", words::usage(usage)));
+    }
     text
 }
 
@@ -254,13 +257,18 @@ fn remarks_on(task: &Task, look: &Look) -> Vec<String> {
 pub(super) fn totals(run: &Run, since: Timestamp, end: Timestamp) -> String {
     let elapsed = words::between(since, end);
     let mut text = format!("{} in {}", words::tally_of(run), words::duration(elapsed));
-    if let Some(sum) = one_after_the_other(run, since, end) {
-        let factor = sum.as_secs_f64() / elapsed.as_secs_f64();
-        if elapsed >= Duration::from_secs(1) && factor >= 1.1 {
-            text.push_str(&format!(" (one after the other: {}, {factor:.1}x)", words::duration(sum)));
-        }
+    if let Some(sum) = one_after_the_other(run, since, end)
+        && let Some(factor) = speed_up(sum, elapsed)
+    {
+        text.push_str(&format!(" (one after the other: {}, {factor:.1}x)", words::duration(sum)));
     }
     text
+}
+
+/// How many times faster than one after the other; `None` if that is too little to tell.
+pub(super) fn speed_up(sum: Duration, elapsed: Duration) -> Option<f64> {
+    let factor = sum.as_secs_f64() / elapsed.as_secs_f64();
+    (elapsed >= Duration::from_secs(1) && factor >= 1.1).then_some(factor)
 }
 
 /// What the agents took together, if more than one ran, all of them did under this supervisor and
@@ -278,7 +286,7 @@ mod tests {
 
     use super::super::fixture::{self, Story, at, conflict, log_of, look, spec, work};
     use super::*;
-    use crate::run::{CleanUp, Event, Exit, How, Stop, StopCause, Work};
+    use crate::run::{CleanUp, Event, Exit, How, Stop, StopCause, Usage, Work};
 
     fn told(story: &Story, look: &Look) -> String {
         summary(&story.run, at(0), at(story.clock), &log_of, look)
@@ -306,6 +314,18 @@ mod tests {
     }
 
     #[test]
+    fn what_the_agents_used() {
+        let mut story = Story::new(spec(&["auth", "docs"]));
+        let used = |input_tokens, cost| Some(Usage { input_tokens, output_tokens: 100, cost });
+        for (name, usage) in [("auth", used(1_000_000, Some(2_500_000))), ("docs", used(23_456, None))] {
+            story.start(0, name, 1).exit(9, name, Exit { code: Some(0), usage, ..Exit::default() });
+            story.collect(9, name, work(1)).land(9, name, How::Merge);
+        }
+        story.end(10);
+        assert!(told(&story, &look()).ends_with("\nused 1.0M tokens, $2.50\n"), "{}", told(&story, &look()));
+    }
+
+    #[test]
     fn every_need() {
         let mut spec = spec(&["held", "slow", "broken", "late", "two words", "early", "q1", "q2"]);
         spec.timeout_ms = Some(90_000);
@@ -328,7 +348,14 @@ mod tests {
         let early = "early".into();
         story.event(
             94,
-            Event::Prepared { task: early, base, branch_created: true, worktree_created: true, note: None },
+            Event::Prepared {
+                task: early,
+                base,
+                branch_created: true,
+                worktree_created: true,
+                is_new: true,
+                note: None,
+            },
         );
         story.exit(95, "late", Exit { stopped: true, ..Exit::default() });
         story.collect(95, "late", Work::default()).end(95);

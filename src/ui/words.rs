@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::text;
-use crate::run::{Run, Task, TaskName, TaskState, Text, Work};
+use crate::run::{Run, Task, TaskName, TaskState, Text, Usage, Work};
 
 /// A stretch of time: `0.4s`, `12s`, `1m 39s`, `2h 05m`, `3d 04h`.
 pub fn duration(time: Duration) -> String {
@@ -65,6 +65,33 @@ pub(super) fn size(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
+}
+
+/// A large number in few digits: `812`, `4.3k`, `1.2M`.
+pub(super) fn short(n: u64) -> String {
+    let units = [(1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")];
+    match units.into_iter().find(|(size, _)| n >= *size) {
+        None => n.to_string(),
+        // Cut off, so that 999 999 is not as much as a million.
+        Some((size, unit)) if n / size >= 100 => format!("{}{unit}", n / size),
+        Some((size, unit)) => format!("{}.{}{unit}", n / size, n % size / (size / 10)),
+    }
+}
+
+/// What agents said they used: `1.2M tokens, $3.40`.
+pub(super) fn usage(usage: Usage) -> String {
+    let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+    let told = (tokens > 0 || usage.cost.is_none()).then(|| match tokens {
+        1 => "1 token".to_owned(),
+        _ => format!("{} tokens", short(tokens)),
+    });
+    told.into_iter().chain(usage.cost.map(dollars)).collect::<Vec<_>>().join(", ")
+}
+
+/// An amount of money, in millionths of a dollar: `$3.40`, and below a cent `$0.0042`.
+fn dollars(millionths: u64) -> String {
+    let dollars = millionths as f64 / 1e6;
+    if (1..10_000).contains(&millionths) { format!("${dollars:.4}") } else { format!("${dollars:.2}") }
 }
 
 /// From one time to another; clocks that went back count as no time.
@@ -133,7 +160,7 @@ pub(super) fn tally(counts: &BTreeMap<TaskState, usize>) -> String {
 }
 
 /// How many tasks of a run are in which state; of those that landed, how many were undone is told apart.
-pub(super) fn tally_of(run: &Run) -> String {
+pub fn tally_of(run: &Run) -> String {
     let undone = run.tasks.iter().filter(|task| task.undone.is_some()).count();
     let mut counts = run.counts();
     if let Some(landed) = counts.get_mut(&TaskState::Landed) {
@@ -230,6 +257,12 @@ pub(super) fn task(value: &TaskName) -> String {
     text::name(value.0.as_bytes())
 }
 
+/// A stage by the names of its groups, or its number.
+pub(super) fn stage(run: &Run, stage: u32) -> String {
+    let names: Vec<String> = run.groups_of(stage).iter().map(|name| text::name(name.as_bytes())).collect();
+    format!("group {}", listed(&names, 3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +286,17 @@ mod tests {
         assert_eq!(limit(Duration::from_secs(5400)), "1h 30m");
         assert_eq!(limit(Duration::from_millis(1500)), "1.5s");
         assert_eq!(between(Timestamp::UNIX_EPOCH, Timestamp::MIN), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_used_is_short() {
+        let told = |input_tokens, output_tokens, cost| usage(Usage { input_tokens, output_tokens, cost });
+        assert_eq!(told(1_200_000, 34_000, Some(3_400_000)), "1.2M tokens, $3.40");
+        assert_eq!(told(999_999, 0, None), "999k tokens");
+        assert_eq!(told(0, 1, Some(0)), "1 token, $0.00");
+        assert_eq!(told(0, 0, Some(4_200)), "$0.0042");
+        assert_eq!(told(0, 0, None), "0 tokens");
+        assert_eq!(told(u64::MAX, u64::MAX, Some(u64::MAX)), "18446744T tokens, $18446744073709.55");
     }
 
     #[test]

@@ -47,6 +47,24 @@ fn the_man_pages_are_as_the_program_makes_them() {
     }
 }
 
+/// Whatever a plan may say by its schema is told in the manual, as a tag.
+#[test]
+fn every_key_of_a_plan_is_in_the_manual() {
+    let page = fs::read_to_string(root().join("man/git-parallel-plan.5")).unwrap();
+    let tags: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("\\fB")?.strip_suffix("\\fR"))
+        .flat_map(|tag| tag.split(", "))
+        .collect();
+    let schema: serde_json::Value = serde_json::from_str(&Sandbox::new().ok(&["schema"])).unwrap();
+    let tables = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: BTreeSet<&String> =
+        tables.flat_map(|table| table["properties"].as_object().unwrap().keys()).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    let missing: Vec<_> = keys.iter().filter(|key| !tags.contains(key.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn the_completions_are_as_the_program_prints_them() {
     let sandbox = Sandbox::new();

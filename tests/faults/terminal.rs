@@ -1,5 +1,7 @@
 //! A real pseudo-terminal of 24 rows and 80 columns, with the program in it.
 
+#![allow(dead_code)]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::Case;
 use crate::bench::{Bench, code, finish, started, until, within};
 use crate::run::{Exit, Text};
-use crate::shim::{Progress, Shim, exit_record, is_alive, wait_gone};
+use crate::shim::{Progress, Shim, exit_record, is_alive, next_attempt, outdate, wait_gone};
 
 pub const CASES: &[Case] = &[
     ("basics::exit_codes_and_signals_are_told", exit_codes_and_signals_are_told),
@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("basics::a_flood_is_cut_and_memory_stays_flat", a_flood_is_cut_and_memory_stays_flat),
     ("basics::progress_is_told_as_it_comes", progress_is_told_as_it_comes),
     ("basics::a_second_shim_is_refused", a_second_shim_is_refused),
+    ("basics::an_attempt_that_is_out_of_date_is_refused", an_attempt_that_is_out_of_date_is_refused),
     ("basics::nobody_listens", nobody_listens),
     (
         "basics::a_supervisor_that_does_not_read_blocks_nothing",
@@ -172,6 +173,24 @@ fn a_second_shim_is_refused() {
         waiter.join().unwrap();
     });
     assert!(!bench.work().join("never").exists() && bench.log().is_empty());
+}
+
+/// A supervisor that takes over can't see a shim that another one had only just started.
+fn an_attempt_that_is_out_of_date_is_refused() {
+    let bench = Bench::new();
+    assert!(outdate(&bench.dir()).unwrap());
+    let late = bench.sh("touch never");
+    let mut next = bench.sh("until test -e end; do sleep 0.01; done");
+    next.attempt = next_attempt(&bench.dir());
+    within(async {
+        assert!(finish(&mut Shim::spawn(&late).unwrap()).await.not_started.is_some());
+        let mut shim = Shim::spawn(&next).unwrap();
+        started(&mut shim).await;
+        assert!(!outdate(&bench.dir()).unwrap(), "it lives");
+        fs::write(bench.work().join("end"), "").unwrap();
+        assert_eq!(finish(&mut shim).await, code(0));
+    });
+    assert!(!bench.work().join("never").exists());
 }
 
 /// Starts a shim without the client, as a supervisor that has other plans.

@@ -53,35 +53,15 @@ pub const VERIFICATION: Section = Section {
     ],
 };
 
-/// Of `run`: what a plan file may say.
+/// Of `run`: plan files, in short.
 pub const PLAN_FILE: Section = Section {
     title: "PLAN FILES",
-    intro: "With -f, the tasks come from a file in TOML, YAML or JSON (by its extension; standard input is \
-            guessed). All mistakes in it are told at once, each with its line, and nothing is created then. A \
-            task starts as soon as all that it depends on has landed, from the target as it is then; those \
-            that most others wait for go first. If something that it depends on does not land, it is blocked, \
-            and goes on once that has landed after all. Options on the command line go before the plan, \
-            and the plan before the configuration.",
-    entries: &[
-        ("target, jobs, strategy, verify, atomic", "At the top, as the options of run."),
-        (
-            "[defaults]",
-            "What tasks have that say nothing else: command, base, timeout, retries, env, labels.",
-        ),
-        ("[[task]]", "The tasks; in YAML and JSON a list 'tasks'."),
-        ("name", "Its name, by the rules of the command line."),
-        ("prompt, prompt_file", "What its agent is to do; the file is looked for beside the plan."),
-        (
-            "command",
-            "Its agent: a list of words is run as it stands, with the placeholders below; a text is for \
-             'sh -c', and nothing is replaced in it. Without one, AGENT, -a or parallel.agent.",
-        ),
-        ("depends_on", "Names of tasks that must have landed before it starts."),
-        ("base", "Commit that its branch starts from, for a task that depends on none."),
-        ("timeout, retries", "As the options."),
-        ("env", "Environment variables for its agent; those of [defaults] are merged."),
-        ("labels", "Words for whoever reads GIT_PARALLEL_LABELS."),
-    ],
+    intro: "With -f, the tasks come from a file in TOML, YAML, JSON or Markdown, with what each of them needs, and \
+            how they wait for each other: git-parallel-plan(5) tells of it. All mistakes in it are told at once, \
+            each with its line, and nothing is created then. A task starts as soon as all that it waits for has \
+            landed, from the target as it is then. Options on the command line go before the plan, and the plan \
+            before the configuration.",
+    entries: &[],
 };
 
 /// Of `run`: when agents are started.
@@ -150,44 +130,6 @@ lets it change files in its worktree; it need not commit, since what it leaves i
 allow it more, use its own settings, name more arguments (git parallel run -a NAME TASK... -- ARG...), or \
 change how it is called: parallel.agent.NAME.cmd. None of this makes a sandbox of a worktree. A prompt may \
 be any text; each is called so that one which begins with a dash is no option.";
-
-/// What `agents --json` prints.
-pub const AGENTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A path or argument that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        (
-            "agents",
-            "A list of objects, those that are found first: name; found, whether it can be called; path of \
-             its executable, or null; command, how it is called, a list; title, what it calls itself, or null; \
-             configured, whether it is from the configuration; default, whether parallel.agent names it; \
-             docs, where its documentation tells of this, or null.",
-        ),
-    ],
-};
-
-/// What `conflicts --json` prints.
-pub const CONFLICTS_JSON: Section = Section {
-    title: "JSON",
-    intro: "With --json, one object. A name or path that is not UTF-8 is {\"bytes\": [...]}.",
-    entries: &[
-        ("version", "1."),
-        ("branches", "What was compared, under the names it was asked for."),
-        ("target", "The branch to land them on."),
-        (
-            "conflicts",
-            "A list of objects: branches, the two that conflict, and paths, where. First those with the \
-             target, which is the first of the two, then the others in the order of branches. paths is empty \
-             where only directories conflict, that were renamed, and where the two have no history in common.",
-        ),
-        (
-            "independent",
-            "A list of sets: the first is a largest one that lands without a conflict, the next a largest one \
-             of the others, and so on. What conflicts with the target is in none.",
-        ),
-    ],
-};
 
 /// What is read from the configuration.
 pub const CONFIGURATION: Section = Section {
@@ -271,6 +213,14 @@ pub const CONFIGURATION: Section = Section {
         ("parallel.maxCost", "See --max-cost of git-parallel-run(1). Default: no limit."),
         ("parallel.timeout", "Stop an agent that runs longer, such as 90s, 30m or 2h. Default: never."),
         (
+            "parallel.usagePattern",
+            "A regular expression (of Rust's regex crate) with groups named input, output or cost, such as \
+             'Cost: \\$(?<cost>[0-9.]+)': how an agent says in its own words how many tokens it used and what \
+             they cost in US dollars. Of each the last match counts. May be given several times. What Claude \
+             Code, Codex, Gemini and opencode print as JSON is understood without one, and goes first. \
+             Default: none.",
+        ),
+        (
             "parallel.verify",
             "Shell command that what would land must pass; --verify '' leaves it out for once. Default: none.",
         ),
@@ -285,6 +235,22 @@ pub const CONFIGURATION: Section = Section {
             "Settles a conflict before you are asked to: an agent's name, or else a shell command; --on-conflict '' \
              leaves it out for once. An agent's prompt tells it what collides, what both sides are for and what it \
              may do. Default: none.",
+        ),
+        (
+            "parallel.include",
+            "Pattern, as in gitignore(5), of ignored files that new worktrees get; may be given several times. So              does .worktreeinclude. See git-parallel-run(1) for these and all hooks. Default: none.",
+        ),
+        (
+            "parallel.setup",
+            "Shell command that is run in each new worktree before its agent; --setup '' leaves it out for once.              Default: none.",
+        ),
+        (
+            "parallel.beforeGroup, parallel.afterLand, parallel.onFinish",
+            "Shell commands that run in the main worktree before the first task of a stage starts, after a task has              landed, and after the end of the run. Default: none.",
+        ),
+        (
+            "parallel.notify",
+            "How you are told that the run has ended or first needs you: bell (the default), desktop, none, or a              shell command.",
         ),
         ("parallel.confirm", "If false, run does not ask before it starts."),
         (
@@ -306,7 +272,7 @@ pub const ENVIRONMENT: Section = Section {
     title: "ENVIRONMENT",
     intro: "An agent has the environment that the run was started with, less what ties git to one \
             repository (GIT_DIR and the like), and these. So has the command that resolve runs, and the \
-            check (see VERIFICATION).",
+            check (see VERIFICATION); the setup has it too, and hooks have what applies.",
     entries: &[
         ("GIT_PARALLEL_RUN", "The run's id."),
         ("GIT_PARALLEL_TASK", "The task's name."),
@@ -321,6 +287,10 @@ pub const ENVIRONMENT: Section = Section {
         ),
         ("GIT_PARALLEL_SLOT", "As {slot}: for ports, databases and the like."),
         ("GIT_PARALLEL_ATTEMPT", "How often the agent was started for this task, this time included."),
+        (
+            "GIT_PARALLEL_GROUP, GIT_PARALLEL_EXIT_CODE, GIT_PARALLEL_LANDED, GIT_PARALLEL_FAILED,              GIT_PARALLEL_MESSAGE",
+            "For hooks: see HOOKS in git-parallel-run(1).",
+        ),
         ("GIT_PARALLEL_LABELS", "The labels that a plan file gives the task, joined by commas."),
         (
             "GIT_PARALLEL_CONFLICTS",
@@ -354,6 +324,8 @@ pub const FILES: Section = Section {
         ("parallel/runs/RUN/journal.jsonl", "What happened, one event a line."),
         ("parallel/runs/RUN/tasks/TASK/output.log", "The agent's output."),
         ("parallel/runs/RUN/verify/COMMIT/output.log", "What the check of that commit wrote."),
+        ("parallel/runs/RUN/tasks/TASK/setup/output.log", "The output of its setup."),
+        ("parallel/runs/RUN/hooks/N/output.log", "The output of a hook or a notice."),
         ("parallel/passed", "Which trees passed which check."),
         ("parallel/runs/RUN/commands/N/output.log", "The output of a command from the configuration."),
         ("parallel/lock", "Held while a run goes on; it tells which."),

@@ -1,9 +1,10 @@
 //! What the configuration lets land: frozen when a run starts, since agents can write to it.
 
 use super::Problem;
+use crate::agents::UsagePatterns;
 use crate::git::{self, Config, Repository};
 use crate::plan;
-use crate::run::{Gates, Oid, Regenerate, Text};
+use crate::run::{Gates, Oid, Regenerate, TaskSpec, Text};
 
 /// What holds a finished task for a person.
 pub(super) fn gates(
@@ -57,6 +58,28 @@ pub(super) fn regenerate(
     all
 }
 
+/// Which ignored files new worktrees get. The configuration comes last, since in such a list the last
+/// pattern that matches counts.
+pub(super) fn include(repo: &Repository, config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let mut patterns = git::include_file(repo).unwrap_or_else(|e| {
+        let hint = format!("it holds patterns as in .gitignore; mend or remove {}", git::INCLUDE_FILE);
+        problems.push(Problem::new(format!("{e:#}"), hint));
+        Vec::new()
+    });
+    patterns.extend(config.all("parallel.include"));
+    patterns
+}
+
+/// What finds in an agent's output what it used.
+pub(super) fn usage_patterns(config: &Config, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let key = "parallel.usagePattern";
+    let patterns = config.all(key);
+    for (pattern, why) in UsagePatterns::new(&patterns).err().into_iter().flatten() {
+        problems.push(bad(key, &pattern, &why));
+    }
+    patterns
+}
+
 fn max_file_size(config: &Config, problems: &mut Vec<Problem>) -> Option<u64> {
     let key = "parallel.maxFileSize";
     match config.int(key) {
@@ -68,6 +91,25 @@ fn max_file_size(config: &Config, problems: &mut Vec<Problem>) -> Option<u64> {
         Err(e) => {
             problems.push(Problem::new(format!("{e:#}"), where_set()));
             None
+        }
+    }
+}
+
+/// The pathspecs that tasks are expected to touch are looked up in the base.
+pub(super) fn check_touches(
+    repo: &Repository,
+    base: Option<&Oid>,
+    tasks: &[TaskSpec],
+    problems: &mut Vec<Problem>,
+) {
+    let Some(base) = base else { return };
+    for task in tasks.iter().filter(|task| !task.touches.is_empty()) {
+        if let Err(e) = git::check_pathspecs(repo, base, &task.touches) {
+            let what = format!("task '{}': touches: {e:#}", task.name);
+            problems.push(Problem::new(
+                what,
+                "a pathspec is a path from the top of the tree, or as gitglossary(7) has it",
+            ));
         }
     }
 }

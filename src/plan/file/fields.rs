@@ -2,18 +2,10 @@
 
 use super::Problem;
 use super::node::{Entry, Kind, Node, quoted};
-
-/// A table that plans have, with its keys.
-pub(super) struct Shape {
-    /// As a message calls it.
-    pub name: &'static str,
-    pub keys: &'static [&'static str],
-    /// Keys of other tables, and what to do about them.
-    pub elsewhere: &'static [(&'static [&'static str], &'static str)],
-}
+use super::shape::Shape;
 
 /// Words that other tools have for our keys.
-const SYNONYMS: [(&str, &str); 14] = [
+const SYNONYMS: [(&str, &str); 24] = [
     ("after", "depends_on"),
     ("needs", "depends_on"),
     ("requires", "depends_on"),
@@ -23,6 +15,16 @@ const SYNONYMS: [(&str, &str); 14] = [
     ("run", "command"),
     ("script", "command"),
     ("instructions", "prompt"),
+    ("description", "prompt"),
+    ("fallback_agents", "fallback"),
+    ("stage", "phase"),
+    ("wave", "phase"),
+    ("files", "touches"),
+    ("paths", "touches"),
+    ("interfaces", "contracts"),
+    ("integration_points", "contracts"),
+    ("acceptance_criteria", "completion_criteria"),
+    ("producer", "provider"),
     ("into", "target"),
     ("concurrency", "jobs"),
     ("check", "verify"),
@@ -51,7 +53,7 @@ impl<'p> Fields<'p> {
         match node.kind {
             Kind::Table(entries) => Some(Fields { shape, place, entries, problems }),
             _ => {
-                let example = shape.keys.first().unwrap_or(&"key");
+                let example = shape.names().next().unwrap_or("key");
                 let what = format!("{place}expected keys with values, such as '{example}', not {found}");
                 problems.push(Problem::at(line, what));
                 None
@@ -71,6 +73,13 @@ impl<'p> Fields<'p> {
     pub(super) fn take(&mut self, key: &str) -> Option<Entry> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at))
+    }
+
+    /// Takes every entry that is of this kind.
+    pub(super) fn take_all(&mut self, is_it: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let (taken, left) = std::mem::take(&mut self.entries).into_iter().partition(is_it);
+        self.entries = left;
+        taken
     }
 
     /// Adds a problem with the value of `key`.
@@ -120,7 +129,8 @@ impl<'p> Fields<'p> {
         Some(text)
     }
 
-    pub(super) fn number(&mut self, key: &str, least: u32, most: u32) -> Option<u32> {
+    pub(super) fn number(&mut self, key: &str) -> Option<u32> {
+        let (least, most) = self.shape.range(key);
         let value = self.take(key)?.value;
         let number = match value.kind {
             Kind::Number(_, Some(number)) => u32::try_from(number).ok(),
@@ -131,6 +141,30 @@ impl<'p> Fields<'p> {
             self.unexpected(key, &format!("a whole number from {least} to {most}"), &value);
         }
         fits
+    }
+
+    /// A list of words, or one alone, each with its line.
+    pub(super) fn words(&mut self, key: &str, expected: &str) -> Vec<(String, usize)> {
+        let Some(Entry { value, .. }) = self.take(key) else { return Vec::new() };
+        match value.kind {
+            Kind::List(items) => self.words_of(key, items),
+            Kind::Text(_) => self.words_of(key, vec![value]),
+            _ => {
+                self.unexpected(key, expected, &value);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Keys that exclude each other, if both are there.
+    pub(super) fn check_either(&mut self) {
+        for (one, other, why) in self.shape.either {
+            if let (Some(first), Some(second)) = (self.peek(one), self.peek(other)) {
+                let (first, second) = (first.line, second.line);
+                let (line, key) = if first > second { (first, one) } else { (second, other) };
+                self.wrong(line, key, why);
+            }
+        }
     }
 
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
@@ -161,21 +195,22 @@ impl<'p> Fields<'p> {
     /// Whatever was not taken is unknown. Returns the keys that were probably meant.
     pub(super) fn finish(self) -> Vec<&'static str> {
         let shape = self.shape;
-        let others =
-            || shape.elsewhere.iter().flat_map(|(keys, advice)| keys.iter().map(move |key| (*key, *advice)));
+        let others = || {
+            shape.elsewhere.iter().flat_map(|(keys, advice)| keys.iter().map(move |key| (key.name, *advice)))
+        };
         let mut meant = Vec::new();
         for entry in self.entries {
             let key = entry.key.as_str();
             let what = if let Some((_, advice)) = others().find(|(other, _)| *other == key) {
                 advice.to_owned()
-            } else if let Some(near) = near_key(key, shape.keys.iter().copied()) {
+            } else if let Some(near) = near_key(key, shape.names()) {
                 meant.push(near);
                 format!("did you mean '{near}'?")
             } else if let Some(near) = near_key(key, others().map(|(other, _)| other)) {
                 let advice = others().find(|(other, _)| *other == near).map_or("", |(_, advice)| advice);
                 format!("did you mean '{near}'? {advice}")
             } else {
-                format!("{} has {}", shape.name, shape.keys.join(", "))
+                format!("{} has {}", shape.name, shape.names().collect::<Vec<_>>().join(", "))
             };
             let what = format!("{}unknown key {}; {what}", self.place, quoted(key));
             self.problems.push(Problem::at(entry.line, what));

@@ -12,18 +12,21 @@ pub(super) struct Link {
     pub name: Option<String>,
     /// What stands before messages.
     pub place: String,
+    /// The key that names what it depends on.
+    pub key: &'static str,
     /// Names and the lines they stand in.
     pub needs: Vec<(String, usize)>,
 }
 
 /// An edge to the task with this number, and its line.
-type Edge = (usize, usize);
+pub(super) type Edge = (usize, usize);
 
 /// So many cycles are told, and so many names compared with others: it costs time with each task.
 const MOST_TOLD: usize = 100;
 
-/// Finds names of no task, names that stand twice and cycles.
-pub(super) fn check(links: &[Link], problems: &mut Vec<Problem>) {
+/// Finds names of no task, names that stand twice and cycles. Gives what each task depends on, if there is no
+/// cycle.
+pub(super) fn check(links: &[Link], problems: &mut Vec<Problem>) -> Option<Vec<Vec<Edge>>> {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     for (number, link) in links.iter().enumerate() {
         if let Some(name) = &link.name {
@@ -31,7 +34,9 @@ pub(super) fn check(links: &[Link], problems: &mut Vec<Problem>) {
         }
     }
     let edges: Vec<Vec<Edge>> = links.iter().map(|link| edges(link, links, &numbers, problems)).collect();
+    let before = problems.len();
     cycles(links, &edges, problems);
+    (problems.len() == before).then_some(edges)
 }
 
 fn edges(
@@ -62,7 +67,7 @@ fn edges(
                 None => format!("no task is called {}; add it, or take it out", quoted(need)),
             }
         };
-        problems.push(Problem::at(*line, format!("{}depends_on: {what}", link.place)));
+        problems.push(Problem::at(*line, format!("{}{}: {what}", link.place, link.key)));
     }
     edges
 }
