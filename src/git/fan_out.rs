@@ -65,7 +65,11 @@ pub fn fan_out(repo: &Repository, commit: &Oid, worktrees: &[Blank]) -> Vec<Resu
 
 /// Writes what is missing or different, by git.
 fn by_git(blank: &Blank) -> Result<()> {
-    let git = Git::new().work_tree(&blank.path, &blank.admin_dir).retry_locks();
+    let mut git = Git::new().work_tree(&blank.path, &blank.admin_dir).retry_locks();
+    if !blank.admin_dir.join("logs/HEAD").exists() {
+        // None is kept, or it is written later, for a worktree that is made aside.
+        git = git.args(["-c", "core.logAllRefUpdates=false"]);
+    }
     git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok().map(drop)
 }
 
@@ -153,7 +157,10 @@ impl<'a> Plan<'a> {
             let (tip, name, email, time) = (self.commit, who.name, who.email, who.time);
             format!("{tip} {tip} {name} <{email}> {time}\treset: moving to HEAD\n").into_bytes()
         });
-        put(admin_dir, "ORIG_HEAD", format!("{}\n", self.commit).as_bytes())?;
+        let orig_head = format!("{}\n", self.commit).into_bytes();
+        if fs::read(admin_dir.join("ORIG_HEAD")).ok().as_ref() != Some(&orig_head) {
+            put(admin_dir, "ORIG_HEAD", &orig_head)?;
+        }
         match File::options().append(true).open(admin_dir.join("logs/HEAD")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // none is kept
             log => Ok(log?.write_all(&line)?),
