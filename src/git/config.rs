@@ -99,6 +99,11 @@ impl Config {
         found
     }
 
+    /// Every key that begins so, as often as it is set.
+    pub(super) fn keys(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| key.as_str()).filter(move |key| key.starts_with(prefix))
+    }
+
     /// Whether any key of this section is set.
     pub(super) fn has_section(&self, section: &str) -> bool {
         self.entries.iter().any(|(key, _)| key.split('.').next() == Some(section))

@@ -15,6 +15,7 @@ mod config;
 mod counted;
 mod durable;
 mod environment;
+mod fan_out;
 mod foretell;
 mod guard;
 mod here;
@@ -56,6 +57,7 @@ pub use command::Git;
 pub use config::Config;
 pub use durable::make_durable;
 pub use environment::LOCAL_ENV_VARS;
+pub use fan_out::{Blank, fan_out};
 pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{

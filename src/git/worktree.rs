@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, bail};
 
 use super::hooks::may_run;
-use super::refs::{Expect, Head, delete_ref, head, set_ref};
-use super::{Git, Repository};
+use super::refs::{Expect, Head, branch_tip, delete_ref, head, set_ref};
+use super::{Blank, Git, Repository, fan_out};
 use crate::run::{Oid, Text};
 
 static BOOKKEEPING: Mutex<()> = Mutex::new(());
@@ -198,15 +198,19 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
 }
 
 /// Writes the files of a worktree just added, as `git worktree add` itself does it (`builtin/worktree.c`:
-/// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id). Gives what
-/// a failing hook said: the worktree is fine nevertheless.
+/// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id; for the
+/// first see [`fan_out`]). Gives what a failing hook said: the worktree is fine nevertheless.
 ///
 /// # Errors
 /// git's words, if the files can't be written.
 pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
     let admin_dir = admin_dir(path)?;
-    let git = Git::new().work_tree(path, &admin_dir).retry_locks();
-    git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok()?;
+    let tip = match head(&admin_dir)? {
+        Head::Branch(name) => branch_tip(repo, &name)?.with_context(|| format!("{name} is gone"))?,
+        Head::Detached(oid) => oid,
+    };
+    let blank = Blank { path: path.to_owned(), admin_dir };
+    fan_out(repo, &tip, &[blank]).into_iter().collect::<Result<()>>()?;
     post_checkout(repo, path)
 }
 

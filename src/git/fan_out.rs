@@ -1,0 +1,231 @@
+//! Writing the files of several new worktrees in one pass.
+//!
+//! `git worktree add` inflates every blob again for each worktree. Here each is decoded once and written
+//! to all of them, over several threads, and the index of each is made from what the files then are. That
+//! is done for the plain case alone, where it comes out as `git reset --hard` would do it. Paths that
+//! attributes have converted, and worktrees or whole repositories that are out of the ordinary, are left
+//! to git: its `reset --hard` writes what is missing, and finds the words where it can't.
+//!
+//! A path can't lead out of its worktree: that must be empty, every directory in it is made here and must
+//! be new, every file must be new, and the symbolic links come last.
+
+mod attributes;
+mod index;
+mod listing;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use self::index::Stat;
+use self::listing::Listing;
+use self::settings::Settings;
+use self::write::{Target, Trouble};
+use super::hooks::may_run;
+use super::{Config, Git, Head, Repository, branch_tip, head};
+use crate::run::Oid;
+
+/// At most so many threads write: past that, they wait for the file system.
+const MOST_THREADS: usize = 8;
+/// So many worktrees are written together: each keeps a descriptor open.
+const TOGETHER: usize = 32;
+
+/// A worktree that is registered and has no files yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Blank {
+    /// Its top directory.
+    pub path: PathBuf,
+    /// Its git directory.
+    pub admin_dir: PathBuf,
+}
+
+/// Writes the files and the index of each worktree, whose HEAD is at `commit`: one result for each, in
+/// their order. One that fails does not keep the others from being written. A folder that is not empty is
+/// left to git, which writes what is missing or different, as after a crash.
+///
+/// # Errors
+/// Where a file can't be written, or in git's words. What was written stays.
+pub fn fan_out(repo: &Repository, commit: &Oid, worktrees: &[Blank]) -> Vec<Result<()>> {
+    match Plan::make(repo, commit, worktrees) {
+        Ok(plan) => worktrees.chunks(TOGETHER).flat_map(|some| plan.write(some)).collect(),
+        // Whatever it is, git knows what to do, or says why it can't be done.
+        Err(_) => in_parallel(worktrees, by_git),
+    }
+}
+
+/// Writes what is missing or different, by git.
+fn by_git(blank: &Blank) -> Result<()> {
+    let mut git = Git::new().work_tree(&blank.path, &blank.admin_dir).retry_locks();
+    if !blank.admin_dir.join("logs/HEAD").exists() {
+        // None is kept, or it is written later, for a worktree that is made aside.
+        git = git.args(["-c", "core.logAllRefUpdates=false"]);
+    }
+    git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok().map(drop)
+}
+
+/// What is to be written in every worktree.
+struct Plan<'a> {
+    repo: &'a Repository,
+    commit: &'a Oid,
+    settings: Settings,
+    /// What is included depends on where the git directory is, or on its branch.
+    settings_vary: bool,
+    listing: Listing,
+    /// Whether some of the files are for git to write.
+    some_for_git: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// An error means that all is git's to do.
+    fn make(repo: &'a Repository, commit: &'a Oid, worktrees: &[Blank]) -> Result<Plan<'a>> {
+        let settings = Settings::of(repo)?;
+        let settings_vary = repo.config().is_none_or(|config| config.has_section("includeif"));
+        let mut listing = Listing::of(repo, commit)?;
+        let first = worktrees.first().context("nothing to do")?;
+        let some_for_git = attributes::mark(&mut listing, &settings, first)?;
+        Ok(Plan { repo, commit, settings, settings_vary, listing, some_for_git })
+    }
+
+    fn write(&self, worktrees: &[Blank]) -> Vec<Result<()>> {
+        let targets = in_parallel(worktrees, |blank| self.target(blank).ok());
+        let open: Vec<&Target> = targets.iter().flatten().collect();
+        let mut stats = write::write(self.repo, &self.listing, &open).into_iter();
+        let written = targets.into_iter().map(|target| {
+            let stats = target.as_ref().and_then(|_| stats.next());
+            target.zip(stats)
+        });
+        in_parallel(worktrees.iter().zip(written.collect::<Vec<_>>()), |(blank, written)| {
+            let Some((target, stats)) = written else { return by_git(blank) };
+            match target.into_trouble() {
+                None => self.conclude(blank, &stats),
+                Some(Trouble::ForGit) => by_git(blank),
+                Some(Trouble::Failed(error)) => Err(error),
+            }
+        })
+    }
+
+    /// The worktree, opened; an error means that it is git's.
+    fn target(&self, blank: &Blank) -> Result<Target> {
+        let tip = match head(&blank.admin_dir)? {
+            Head::Branch(name) => branch_tip(self.repo, &name)?,
+            Head::Detached(oid) => Some(oid),
+        };
+        if tip.as_ref() != Some(self.commit) {
+            bail!("its branch has moved");
+        }
+        for name in ["index", "index.lock", "config.worktree"] {
+            if blank.admin_dir.join(name).symlink_metadata().is_ok() {
+                bail!("it has '{name}'");
+            }
+        }
+        if self.settings_vary {
+            let config = Config::list(Git::new().work_tree(&blank.path, &blank.admin_dir))?;
+            if Settings::read(&config)? != self.settings {
+                bail!("other settings are in force in it");
+            }
+        }
+        Target::open(&blank.path)
+    }
+
+    /// Gives a worktree whose files are written its index, and what else `git reset --hard` leaves.
+    fn conclude(&self, blank: &Blank, stats: &[Stat]) -> Result<()> {
+        let place = || format!("cannot write the index of {}", blank.path.display());
+        let bytes = index::encode(&self.listing, stats, &self.settings).with_context(place)?;
+        put(&blank.admin_dir, "index", &bytes).with_context(place)?;
+        let hooks = ["reference-transaction", "post-index-change"];
+        let hook = hooks.iter().any(|hook| may_run(self.repo, hook, &blank.path));
+        if self.some_for_git || hook || self.note_reset(&blank.admin_dir).is_err() {
+            return by_git(blank);
+        }
+        Ok(())
+    }
+
+    /// `ORIG_HEAD` and the line in the reflog, as `git worktree add` leaves them.
+    fn note_reset(&self, admin_dir: &Path) -> Result<()> {
+        let committer = self.repo.committer().context("git does not know who commits")?;
+        let line = committer.sign(|who| {
+            let (tip, name, email, time) = (self.commit, who.name, who.email, who.time);
+            format!("{tip} {tip} {name} <{email}> {time}\treset: moving to HEAD\n").into_bytes()
+        });
+        let orig_head = format!("{}\n", self.commit).into_bytes();
+        if fs::read(admin_dir.join("ORIG_HEAD")).ok().as_ref() != Some(&orig_head) {
+            put(admin_dir, "ORIG_HEAD", &orig_head)?;
+        }
+        match File::options().append(true).open(admin_dir.join("logs/HEAD")) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()), // none is kept
+            log => Ok(log?.write_all(&line)?),
+        }
+    }
+}
+
+/// Writes a file of a git directory by way of its lock file. Who may read it is as for its HEAD, which
+/// git has made.
+fn put(admin_dir: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let (lock, path) = (admin_dir.join(format!("{name}.lock")), admin_dir.join(name));
+    let cannot = || format!("cannot write {}", lock.display());
+    let mut file = File::options().write(true).create_new(true).open(&lock).with_context(cannot)?;
+    let written = (|| {
+        file.write_all(content)?;
+        let permissions = fs::metadata(admin_dir.join("HEAD"))?.permissions();
+        if file.metadata()?.permissions() != permissions {
+            file.set_permissions(permissions)?;
+        }
+        fs::rename(&lock, &path)
+    })();
+    if written.is_err() {
+        // The error is what the user gets to see.
+        let _ = fs::remove_file(&lock);
+    }
+    written.with_context(cannot)
+}
+
+/// Calls for every item, over as many threads as make sense; the results are in the items' order.
+fn in_parallel<T, I, R>(items: I, work: impl Fn(T) -> R + Sync) -> Vec<R>
+where
+    I: IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
+    R: Send,
+{
+    in_parallel_with(items, || (), |(), item| work(item))
+}
+
+/// As [`in_parallel`], with something that each thread has of its own.
+fn in_parallel_with<T, I, S, R>(
+    items: I,
+    begin: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, T) -> R + Sync,
+) -> Vec<R>
+where
+    I: IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
+    R: Send,
+{
+    let items = items.into_iter();
+    let count = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS).min(items.len());
+    let queue = Mutex::new(items.enumerate());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || {
+        let (mut own, mut done) = (begin(), Vec::new());
+        while let Some((at, item)) = next() {
+            done.push((at, work(&mut own, item)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
+        let others: Vec<_> = (1..count).map(|_| scope.spawn(take)).collect();
+        let mine = take();
+        let others =
+            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        std::iter::once(mine).chain(others).flatten().collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
