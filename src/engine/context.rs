@@ -22,7 +22,9 @@ pub struct Context {
     pub guard: Option<SharedGuard>,
     /// How many files an agent may open, if we may open more.
     pub(super) open_files: Option<u64>,
-    /// Bounds how many checkouts are made at once: more of them only make each later.
+    /// Tasks whose worktrees are to be made next, all in one pass.
+    pub(super) to_prepare: Mutex<Vec<Task>>,
+    /// Bounds how many such passes go on at once to one: it writes on all cores.
     pub(super) checkouts: Semaphore,
     /// Bounds the shorter work. It must not queue behind a hundred checkouts: landing waits for it.
     pub(super) errands: Semaphore,
@@ -45,7 +47,8 @@ impl Context {
             disposable,
             guard: None,
             open_files: None,
-            checkouts: Semaphore::new(cores),
+            to_prepare: Mutex::default(),
+            checkouts: Semaphore::new(1),
             errands: Semaphore::new(cores),
             stopping: watch::channel(None).0,
             hooks: tokio::sync::Mutex::new(()),

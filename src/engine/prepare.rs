@@ -1,93 +1,129 @@
-//! Making a task's branch and worktree.
+//! Making branches and worktrees.
+//!
+//! All tasks that are to start at the same time are prepared together: each of their worktrees is begun, their
+//! files are written in one pass, and then each is put in place by itself.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
 use super::{Context, agent, collect, gates, include, landing};
-use crate::git::{self, Expect, NewBranch};
+use crate::git::{self, Blank, Expect, NewBranch, Unseen};
 use crate::run::{Event, Oid, Task};
 
-/// Makes branch and worktree, or says why they can't be made.
-pub(super) fn prepare(context: &Context, task: &Task) -> Event {
-    let name = task.name().clone();
-    match try_prepare(context, task) {
-        Ok(event) => event,
-        Err(e) => Event::PrepareFailed { task: name, reason: format!("no worktree: {}", words(context, &e)) },
-    }
-}
-
-/// What the agent will find.
-struct Place {
+/// What was begun of a worktree.
+pub(super) struct Begun {
     base: Oid,
-    worktree_created: bool,
-    /// Its files were written just now, and nobody has been in there yet.
-    is_new: bool,
-    note: Option<String>,
+    made: Made,
 }
 
-impl Place {
-    /// A worktree with a checkout just made.
-    fn new(base: Oid, note: Option<String>) -> Place {
-        Place { base, worktree_created: true, is_new: true, note }
+enum Made {
+    /// It was there, and stays as it is.
+    AsItIs { worktree_created: bool },
+    /// It is in place, and git is to write its files.
+    Registered,
+    /// It is made aside, and its files are still to be written.
+    Aside(Box<Unseen>),
+}
+
+/// What it is told as if a task can't be prepared.
+pub(super) fn failed(context: &Context, task: &Task, error: &anyhow::Error) -> Event {
+    context.prune_parents(task);
+    Event::PrepareFailed {
+        task: task.name().clone(),
+        reason: format!("no worktree: {}", words(context, error)),
     }
 }
 
-fn try_prepare(context: &Context, task: &Task) -> Result<Event> {
-    let spec = &task.spec;
-    let record = context.dir.create_task(&spec.name).context("cannot create the task's record")?;
+/// Makes what is quickly made: the branch, and all of the worktree but its files.
+pub(super) fn begin(context: &Context, task: &Task) -> Result<Begun> {
+    context.dir.create_task(&task.spec.name).context("cannot create the task's record")?;
     // Its agent need not have been started: there was no room for it, or the setup failed.
     let again = task.attempt > 0 || task.worktree_created;
-    let place = match (again, task.fresh) {
-        (true, false) => as_it_is(context, task)?,
-        (true, true) => start_over(context, task)?,
-        (false, _) => make(context, task)?,
+    match (again, task.fresh) {
+        (true, false) => as_it_is(context, task),
+        (true, true) => start_over(context, task),
+        (false, _) => make(context, task),
+    }
+}
+
+/// Writes the files of all worktrees that are made aside, those from one commit in one pass. One result for
+/// each, in their order.
+pub(super) fn write_files(context: &Context, begun: &[Begun]) -> Vec<Result<()>> {
+    let mut results: Vec<Result<()>> = begun.iter().map(|_| Ok(())).collect();
+    let mut groups: BTreeMap<&Oid, Vec<(usize, Blank)>> = BTreeMap::new();
+    for (i, begun) in begun.iter().enumerate() {
+        if let Made::Aside(unseen) = &begun.made {
+            groups.entry(&begun.base).or_default().push((i, unseen.blank()));
+        }
+    }
+    for (base, group) in groups {
+        let (numbers, blanks): (Vec<usize>, Vec<Blank>) = group.into_iter().unzip();
+        for (i, result) in numbers.into_iter().zip(git::fan_out(&context.repo, base, &blanks)) {
+            results[i] = result;
+        }
+    }
+    results
+}
+
+/// Puts the worktree in place, and beside its files whatever else its agent is to find.
+pub(super) fn finish(context: &Context, task: &Task, begun: Begun) -> Result<Event> {
+    let Begun { base, made } = begun;
+    let path = task.spec.worktree.as_path();
+    let is_new = !matches!(made, Made::AsItIs { .. });
+    let (worktree_created, note) = match made {
+        Made::AsItIs { worktree_created } => (worktree_created, None),
+        Made::Registered => (true, git::checkout(&context.repo, path)?),
+        Made::Aside(unseen) => {
+            unseen.finish()?;
+            (true, git::post_checkout(&context.repo, path)?)
+        }
     };
-    let based = Task { base: Some(place.base.clone()), ..task.clone() };
+    let based = Task { base: Some(base.clone()), ..task.clone() };
     if let Some(prompt) = agent::prompt(context, &based) {
-        let path = record.join("prompt.md");
+        let path = context.dir.prompt(task.name());
         crate::store::write_atomically(&path, prompt.as_bstr())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     gates::remember(context, task)?;
-    let mut notes: Vec<String> = place.note.into_iter().collect();
-    if place.is_new && !context.spec.include.is_empty() {
+    let mut notes: Vec<String> = note.into_iter().collect();
+    if is_new && !context.spec.include.is_empty() {
         notes.extend(include::bring(context, task)?);
         include::remember(context, task)?;
     }
     Ok(Event::Prepared {
-        task: spec.name.clone(),
-        base: place.base,
-        branch_created: !spec.reuse,
-        worktree_created: place.worktree_created,
-        is_new: place.is_new,
+        task: task.name().clone(),
+        base,
+        branch_created: !task.spec.reuse,
+        worktree_created,
+        is_new,
         note: (!notes.is_empty()).then(|| notes.join("; ")),
     })
 }
 
 /// The first attempt: from the base, on a new branch unless an old one was asked for.
-fn make(context: &Context, task: &Task) -> Result<Place> {
+fn make(context: &Context, task: &Task) -> Result<Begun> {
     let base = start_point(context, task)?;
     if task.spec.reuse_worktree {
-        return Ok(Place { base, worktree_created: false, is_new: false, note: None });
+        return Ok(Begun { base, made: Made::AsItIs { worktree_created: false } });
     }
-    let note = add_worktree(context, task, &base)?;
-    Ok(Place::new(base, note))
+    add_worktree(context, task, base)
 }
 
 /// A further attempt goes on where the last one ended.
-fn as_it_is(context: &Context, task: &Task) -> Result<Place> {
+fn as_it_is(context: &Context, task: &Task) -> Result<Begun> {
     let base = context.base_of(task).clone();
     let path = task.spec.worktree.as_path();
     let present = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
     if !present {
-        let note = add_worktree(context, task, &base)?;
-        return Ok(Place::new(base, note));
+        return add_worktree(context, task, base);
     }
-    Ok(Place { base, worktree_created: task.worktree_created, is_new: false, note: None })
+    Ok(Begun { base, made: Made::AsItIs { worktree_created: task.worktree_created } })
 }
 
 /// A further attempt from the base: what the last one made is pinned, then taken away.
-fn start_over(context: &Context, task: &Task) -> Result<Place> {
+fn start_over(context: &Context, task: &Task) -> Result<Begun> {
     let (spec, base) = (&task.spec, fresh_base(context, task)?);
     let path = spec.worktree.as_path();
     if git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present()) {
@@ -103,11 +139,10 @@ fn start_over(context: &Context, task: &Task) -> Result<Place> {
         git::set_ref(&context.repo, &pin, &tip, Expect::Any, "parallel: pin before starting over")?;
         git::set_ref(&context.repo, &branch, &base, Expect::Is(&tip), "parallel: start over")?;
     }
-    let note = add_worktree(context, task, &base)?;
-    Ok(Place::new(base, note))
+    add_worktree(context, task, base)
 }
 
-fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<String>> {
+fn add_worktree(context: &Context, task: &Task, base: Oid) -> Result<Begun> {
     let path = task.spec.worktree.as_path();
     let branch = task.spec.branch_ref();
     if let Some(parent) = path.parent() {
@@ -115,20 +150,16 @@ fn add_worktree(context: &Context, task: &Task, base: &Oid) -> Result<Option<Str
     }
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
     if !exists && !git::only_git_can_add(&context.repo) {
-        let made = git::Unseen::begin(&context.repo, path, &branch, base, None).and_then(|unseen| {
-            unseen.fill_by_git()?;
-            unseen.finish()
-        });
-        made.inspect_err(|_| context.prune_parents(task))?;
-        return git::post_checkout(&context.repo, path);
+        let unseen = Unseen::begin(&context.repo, path, &branch, &base, None)?;
+        return Ok(Begun { base, made: Made::Aside(Box::new(unseen)) });
     }
     // After a crash it may be there already, and only its files are to be written again.
     let there = git::worktree_at(&context.repo, path)?.is_some_and(|worktree| worktree.is_present());
     if !(exists && there) {
         let new = if exists { NewBranch::Existing } else { NewBranch::Create };
-        git::add(&context.repo, path, &branch, base, new)?;
+        git::add(&context.repo, path, &branch, &base, new)?;
     }
-    git::checkout(&context.repo, path)
+    Ok(Begun { base, made: Made::Registered })
 }
 
 /// The commit that a new branch starts from: for a task that depends on others, the target as it is now that

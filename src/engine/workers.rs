@@ -1,13 +1,13 @@
 //! Sending workers off: who does which step, who waits its turn, and what becomes of one that dies.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    Attended, Context, Engine, WantedOutput, agent, cleanup, collect, hooks, landing, prepare, resolver,
-    setup, verify,
+    Attended, Context, Engine, Outbox, WantedOutput, agent, cleanup, collect, hooks, landing, prepare,
+    resolver, setup, verify,
 };
 use crate::run::{CleanUp, Event, Step, Task, TaskName, TaskState};
 
@@ -39,7 +39,7 @@ impl Engine {
                 let others = self.before();
                 tokio::spawn(resolver::resolve(context, task, others, requests, outbox, self.wanted));
             }
-            Step::Prepare { .. } => self.queued(task, context, |c| &c.checkouts, prepare::prepare),
+            Step::Prepare { .. } => self.prepare(task, context),
             Step::Collect => self.queued(task, context, |c| &c.errands, collect::collect),
             Step::CleanUp => self.queued(task, context, |c| &c.errands, cleanup::clean_up),
             Step::Publish => {
@@ -64,6 +64,21 @@ impl Engine {
                 });
             }
         }
+    }
+
+    /// Prepares the task together with all others whose turn comes at the same time.
+    fn prepare(&self, task: Task, context: Arc<Context>) {
+        let outbox = self.outbox.clone();
+        context.to_prepare.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        tokio::spawn(async move {
+            let turns = context.clone();
+            let _turn = turns.checkouts.acquire().await;
+            let waiting =
+                std::mem::take(&mut *context.to_prepare.lock().unwrap_or_else(PoisonError::into_inner));
+            if !waiting.is_empty() {
+                prepare_together(waiting, &context, &outbox).await;
+            }
+        });
     }
 
     /// The tasks that landed, or are to land before the next one.
@@ -101,6 +116,38 @@ impl Engine {
         tokio::spawn(async move {
             outbox.event(blocking(task, context, work).await.unwrap_or(failed));
         });
+    }
+}
+
+/// Writes the files of several worktrees in one pass; then each is finished by itself.
+async fn prepare_together(tasks: Vec<Task>, context: &Arc<Context>, outbox: &Outbox) {
+    let failed: Vec<Event> = tasks.iter().map(failure_event).collect();
+    let shared = context.clone();
+    let written = tokio::task::spawn_blocking(move || {
+        let begun = tasks.into_iter().map(|task| (prepare::begin(&shared, &task), task));
+        let (mut ready, mut events) = (Vec::new(), Vec::new());
+        for (begun, task) in begun {
+            match begun {
+                Ok(begun) => ready.push((task, begun)),
+                Err(error) => events.push(prepare::failed(&shared, &task, &error)),
+            }
+        }
+        let (tasks, begun): (Vec<Task>, Vec<prepare::Begun>) = ready.into_iter().unzip();
+        let results = prepare::write_files(&shared, &begun);
+        (tasks.into_iter().zip(begun).zip(results).collect::<Vec<_>>(), events)
+    });
+    let Ok((written, events)) = written.await else {
+        return failed.into_iter().for_each(|event| outbox.event(event));
+    };
+    events.into_iter().for_each(|event| outbox.event(event));
+    for ((task, begun), result) in written {
+        let (outbox, failed) = (outbox.clone(), failure_event(&task));
+        let finish = move |context: &Context, task: &Task| {
+            let finished = result.and_then(|()| prepare::finish(context, task, begun));
+            finished.unwrap_or_else(|error| prepare::failed(context, task, &error))
+        };
+        let finished = blocking(task, context.clone(), finish);
+        tokio::spawn(async move { outbox.event(finished.await.unwrap_or(failed)) });
     }
 }
 

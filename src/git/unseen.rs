@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
+use super::fan_out::Blank;
 use super::removal::{aside, delete_tree};
 use super::worktree::{MAKING, bookkeeping};
-use super::{Expect, Git, Repository, delete_ref, set_ref};
+use super::{Expect, Repository, delete_ref, set_ref};
 use crate::run::{Oid, Text};
 
 /// Where git directories are made, and how their names begin. Two levels below the common directory, as the
@@ -83,6 +84,11 @@ impl Unseen {
         Ok(unseen)
     }
 
+    /// Where its files and its index are to be written.
+    pub fn blank(&self) -> Blank {
+        Blank { path: self.files.clone(), admin_dir: self.admin.clone() }
+    }
+
     fn write_admin(&self) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         // A temporary directory is private; this one is to be as git makes it.
@@ -109,16 +115,6 @@ impl Unseen {
         }
         let refs = self.admin.join("refs");
         fs::create_dir(&refs).with_context(|| format!("cannot create {}", refs.display()))
-    }
-
-    /// Has git write its files, with all that attributes and the configuration may ask for.
-    ///
-    /// # Errors
-    /// git's words, if they can't be written.
-    pub fn fill_by_git(&self) -> Result<()> {
-        // Its reflog is written once it is whole.
-        let git = Git::new().work_tree(&self.files, &self.admin).args(["-c", "core.logAllRefUpdates=false"]);
-        git.args(["reset", "--hard", "--no-recurse-submodules", "-q"]).ok().map(drop)
     }
 
     /// What `git worktree add` and the reset in it log.
@@ -248,6 +244,11 @@ mod tests {
         Unseen::begin(&repo, &sandbox.root().join("wts").join(name), &branch, &sandbox.oid("HEAD"), None)
     }
 
+    fn fill(unseen: &Unseen) {
+        let filled = crate::git::fan_out(&unseen.repo, &unseen.base, &[unseen.blank()]);
+        filled.into_iter().for_each(|result| result.unwrap());
+    }
+
     fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         let mut open = vec![dir.to_owned()];
@@ -273,7 +274,7 @@ mod tests {
         let sandbox = Sandbox::new();
         // A time of its own would tell the two reflogs apart.
         let unseen = begin(&sandbox, "x").unwrap();
-        unseen.fill_by_git().unwrap();
+        fill(&unseen);
         let git = || git_in(&sandbox.repo, &["worktree", "list"]);
         assert_eq!(git().lines().count(), 1, "nobody sees it yet");
         unseen.finish().unwrap();
@@ -323,7 +324,7 @@ mod tests {
     fn a_path_that_is_taken_meanwhile_stays() {
         let sandbox = Sandbox::new();
         let unseen = begin(&sandbox, "x").unwrap();
-        unseen.fill_by_git().unwrap();
+        fill(&unseen);
         let path = sandbox.root().join("wts/x");
         fs::create_dir(&path).unwrap();
         assert!(unseen.finish().is_err());
@@ -337,7 +338,7 @@ mod tests {
         for (name, dir) in [("a/x", "x"), ("b/x", "x1")] {
             fs::create_dir_all(sandbox.root().join("wts").join(name).parent().unwrap()).unwrap();
             let unseen = begin(&sandbox, name).unwrap();
-            unseen.fill_by_git().unwrap();
+            fill(&unseen);
             unseen.finish().unwrap();
             let admin = sandbox.repo.join(".git/worktrees").join(dir);
             assert_eq!(inspect(&sandbox.root().join("wts").join(name), &admin), Sight::Ours);
