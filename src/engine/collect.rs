@@ -254,6 +254,9 @@ fn settle_leftovers(context: &Context, task: &Task, admin: &Path) -> Result<Resu
             admin.join("index.lock").display()
         )));
     }
+    if git::is_exactly_head(&context.repo, path, admin) {
+        return Ok(Ok(0));
+    }
     let changes = git::changes(path)?;
     if let Some(nested) = changes.nested.first() {
         return Ok(Err(format!("its worktree holds a repository of its own: {nested}")));

@@ -100,6 +100,14 @@ pub(super) fn read_plain(file: &Path, kind: gix::hash::Kind) -> Option<Vec<Entry
     Some(entries.collect())
 }
 
+/// The tree that the whole index was last written as, by its `TREE` extension; `None` if something in it has
+/// changed since, or that is not told.
+pub(super) fn written_tree(file: &Path, kind: gix::hash::Kind) -> Option<ObjectId> {
+    let index = gix::index::File::at(file, kind, false, Default::default()).ok()?;
+    let tree = index.tree()?;
+    tree.num_entries.map(|_| tree.id)
+}
+
 /// `letter SP mode SP oid SP stage TAB path`; a small letter says assume-unchanged, S skip-worktree.
 fn parse(line: &[u8]) -> Result<Entry> {
     let (head, path) = line.split_once_str("\t").context("git ls-files gave something unknown")?;

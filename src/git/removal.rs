@@ -7,13 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use bstr::ByteSlice;
 
-use super::Repository;
+use super::exact::is_exactly_head;
 use super::index::{self, Entry, GITLINK};
 use super::refs::{Head, is_ancestor, list};
 use super::status::{changes_and_ignored, operation_in_progress};
 use super::worktree::{Sight, Worktree, bookkeeping, inspect, same_place, worktrees};
+use super::{Repository, unseen};
 use crate::run::{Text, name_some};
 use crate::sys;
 
@@ -49,7 +51,7 @@ pub fn why_kept(
             return Ok(Some(format!("its HEAD is on {}, which no branch has", commit.short())));
         }
     }
-    if fs::symlink_metadata(path).is_err() {
+    if fs::symlink_metadata(path).is_err() || is_exactly_head(repo, path, &worktree.admin_dir) {
         return Ok(None);
     }
     let (changes, mut ignored) = changes_and_ignored(path, disposable)?;
@@ -95,7 +97,7 @@ fn removable(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>>
 /// If it is no linked worktree of this repository, if it is locked, or if git refuses; it is where it was
 /// then. If only deleting the files fails, the error names where they are now.
 pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
-    find(repo, path)?.map_err(|reason| anyhow!("{} stays: {reason}", path.display()))?;
+    let worktree = find(repo, path)?.map_err(|reason| anyhow!("{} stays: {reason}", path.display()))?;
     if fs::symlink_metadata(path).is_err() {
         let _guard = bookkeeping();
         repo.git().retry_locks().args(["worktree", "remove", "--"]).arg(path).ok()?;
@@ -105,8 +107,7 @@ pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
     {
         let _guard = bookkeeping();
         fs::rename(path, &aside).with_context(|| format!("cannot move {} aside", path.display()))?;
-        let git = repo.git().retry_locks().args(["worktree", "remove", "--"]).arg(path);
-        if let Err(error) = git.ok() {
+        if let Err(error) = forget(repo, &worktree) {
             let back = fs::rename(&aside, path);
             return Err(match back {
                 Ok(()) => error,
@@ -115,6 +116,22 @@ pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
         }
     }
     delete_tree(&aside).with_context(|| format!("cannot delete {}", aside.display()))
+}
+
+/// Takes a worktree whose directory is gone out of git's list, as `git worktree remove` does then. In one step,
+/// so that nobody sees half of its git directory.
+fn forget(repo: &Repository, worktree: &Worktree) -> Result<()> {
+    if let Some(reason) = &worktree.locked {
+        bail!("it is locked: {reason}");
+    }
+    let dir = unseen::nursery_place(repo)?;
+    let admin = &worktree.admin_dir;
+    fs::rename(admin, &dir).with_context(|| format!("cannot remove {}", admin.display()))?;
+    // Nobody looks there; what stays is deleted at the next start.
+    let _ = fs::remove_dir_all(&dir);
+    // Fails if there are others.
+    let _ = fs::remove_dir(repo.common_dir.join("worktrees"));
+    Ok(())
 }
 
 /// Finishes a removal that a crash cut off: what was moved aside is deleted, and git forgets a worktree
@@ -164,11 +181,19 @@ fn is_ours(repo: &Repository, aside: &Path) -> bool {
     if !meta.is_ok_and(|meta| meta.is_dir()) {
         return false;
     }
+    let ours = repo.common_dir.join("worktrees");
     match super::admin_dir(aside) {
-        Ok(admin) => admin.parent() == Some(repo.common_dir.join("worktrees").as_path()),
+        Ok(admin) if admin.parent() == Some(&ours) => true,
+        Ok(_) => is_torn(&aside.join(".git"), &ours),
         // Deleting may have got as far as the `.git` file.
         Err(_) => true,
     }
+}
+
+/// Whether it is the beginning of a `.git` file that was to lead into `dir`.
+fn is_torn(file: &Path, dir: &Path) -> bool {
+    let whole = [b"gitdir: ", Text::from(dir).as_bstr().as_bytes()].concat();
+    fs::read(file).is_ok_and(|content| whole.starts_with(&content))
 }
 
 /// Removes empty directories from `path`'s parent up to and including `stop_at`. Others stay.

@@ -38,6 +38,15 @@ pub struct Unseen {
     done: bool,
 }
 
+/// A new directory for a git directory that is in the making, or that is to go.
+pub(super) fn nursery_place(repo: &Repository) -> Result<PathBuf> {
+    let [dir, prefix] = NURSERY;
+    let dir = repo.common_dir.join(dir);
+    let made =
+        fs::create_dir_all(&dir).and_then(|()| tempfile::Builder::new().prefix(prefix).tempdir_in(&dir));
+    Ok(made.with_context(|| format!("cannot write in {}", dir.display()))?.keep())
+}
+
 /// Whether this repository has settings under which worktrees are for git alone to make.
 pub fn only_git_can_add(repo: &Repository) -> bool {
     let Some(config) = repo.config() else { return true };
@@ -64,15 +73,12 @@ impl Unseen {
         let message = format!("branch: Created from {base}");
         set_ref(repo, branch, base, Expect::MustNotExist, &message)?;
         let made = || -> Result<(PathBuf, PathBuf)> {
-            let [dir, prefix] = NURSERY;
-            let dir = repo.common_dir.join(dir);
-            let admin = tempfile::Builder::new().prefix(prefix).tempdir_in(&dir);
-            let admin = admin.with_context(|| format!("cannot write in {}", dir.display()))?;
+            let admin = nursery_place(repo)?;
             let files = match spare {
                 Some(spare) => spare,
                 None => aside(path)?,
             };
-            Ok((files, admin.keep()))
+            Ok((files, admin))
         };
         let (files, admin) = made().inspect_err(|_| {
             // The error that led here is what the user gets to see.
