@@ -76,9 +76,6 @@ pub enum Command {
     Schema,
     #[command(hide = true)]
     Complete(CompleteArgs),
-    /// The process beside each agent; not for people
-    #[command(hide = true)]
-    Shim,
 }
 
 /// Show where a run stands.

@@ -25,6 +25,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // There is one beside each agent: it is to be small, and the command line is not.
+    if shim::is_asked_for() {
+        return shim::main();
+    }
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return commands::explain(&usage),

@@ -59,7 +59,6 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Complete(args) => completions::complete(&args),
         Command::Man(args) => man::man(&args),
         Command::Schema => print(&crate::plan::file::schema()).map(|()| crate::error::exit::OK),
-        Command::Shim => return Ok(crate::shim::main()),
     };
     code.map(ExitCode::from)
 }

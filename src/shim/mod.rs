@@ -109,6 +109,12 @@ pub enum Report {
     Exited(ExitRecord),
 }
 
+/// Whether this process is to be a shim.
+pub fn is_asked_for() -> bool {
+    let mut args = std::env::args_os().skip(1);
+    args.next().is_some_and(|first| first == "shim") && args.next().is_none()
+}
+
 /// The shim's `main`: reads its spec, lives its life, and says how that went by its exit code.
 pub fn main() -> ExitCode {
     crate::sys::set_own_name("git-parallel");
