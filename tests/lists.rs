@@ -131,7 +131,7 @@ fn a_roadmap_is_worked_off_by_priority() {
 fn phases_are_worked_off_one_after_the_other() {
     let sandbox = with_examples();
     let told = dry_run(&sandbox, "examples/phases.yaml", &[]);
-    assert!(told.contains("; then api, client; then "), "{told}");
+    assert!(told.contains("; then api, client (2); then "), "{told}");
     run(&sandbox, "examples/phases.yaml", &[]);
     let first = ["add-a-table-invoices-with-a-migration", "choose-the-error-format-of-all-routes"];
     expect_barrier(&sandbox, &first, &["api", "client"]);

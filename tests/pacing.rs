@@ -243,3 +243,33 @@ fn nothing_more_starts_once_it_cost_enough() {
     sandbox.parallel(&["retry", "c"]).expect(0);
     sandbox.expect_states(&[("a", "landed"), ("b", "landed"), ("c", "landed")]);
 }
+
+/// What tasks agree on is the same text for all of them.
+#[test]
+fn contracts_are_told_alike() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent(r#"cat "$GIT_PARALLEL_PROMPT_FILE" >"$IO/prompt-$task""#);
+    let plan = format!(
+        "[defaults]\ncommand = ['{}']\n[[contract]]\nname = 'api'\nprovider = 'server'\nconsumers = ['client']\n\
+         interface = 'GET /jobs/{{task}}'\n[[task]]\nname = 'server'\nprompt = 'Do {{task}}'\n\
+         [[task]]\nname = 'client'\n",
+        agent.display()
+    );
+    planned(&sandbox, &plan, &[]).expect(0);
+    let (server, client) = (sandbox.read_io("prompt-server"), sandbox.read_io("prompt-client"));
+    assert!(server.starts_with("Do server") && server.contains("GET /jobs/{task}"), "{server}");
+    assert!(client.contains("GET /jobs/{task}"), "{client}");
+}
+
+/// The directory of the worktrees goes with the last one, and comes with the next, at any time.
+#[test]
+fn tasks_without_changes_follow_each_other() {
+    let sandbox = Sandbox::new();
+    let list: String = (0..40).map(|n| format!("- [ ] step {n}\n")).collect();
+    sandbox.write("../list.md", list);
+    let before = sandbox.snapshot();
+    let args = ["run", "-y", "-q", "-f", "../list.md", "--", "true"];
+    sandbox.parallel(&args).expect(0);
+    assert_eq!(sandbox.status()["counts"]["unchanged"], 40);
+    sandbox.check(&before);
+}

@@ -8,9 +8,9 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 
 /// What is looked for where nothing is configured. A number alone is not enough: compilers print lines 429.
 const KNOWN: [&str; 7] = [
-    r#"(?:^|[^\w:.\s|]\s*|\b(?:error|status|code|http(?:/[\d.]+)?|with|got|returned)[\s:="']+)429(?:$|[^\w|\s]|\s+[^\s|\d])"#,
+    r#"(?:^|[^\w:.\s|#]\s*|\b(?:error|status|code|http(?:/[\d.]+)?|with|got|returned)[\s:="']+)429(?:$|[^\w|\s]|\s+(?:too|rate|client|error|resource|status|[^\s|\w]))"#,
     r"\brate[ _-]?limit",
-    r"\boverloaded",
+    r"\boverloaded(?:_error)?(?:$|[^\w\s]|\s+(?:right|at|please|try|with|for now))",
     r"\busage[ _-]limit",
     r"\btoo many requests",
     r"\bquota (?:was )?(?:exceeded|exhausted)|\bexceeded [^.]{0,60}\bquota|\bresource[ _]exhausted",
@@ -39,8 +39,22 @@ impl Limits {
     /// The line at the end of `output` that tells so, the last one if there are several.
     pub fn told_in<'a>(&self, output: &'a [u8]) -> Option<&'a [u8]> {
         let lines = output.rsplit(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-        lines.filter(|line| !line.is_empty()).take(LAST_LINES).find(|line| self.0.is_match(line))
+        let told = |line: &&[u8]| self.0.is_match(&without_colors(line));
+        lines.filter(|line| !line.is_empty()).take(LAST_LINES).find(told)
     }
+}
+
+/// A line without the sequences (ECMA-48, CSI) by which terminals colour it.
+fn without_colors(line: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.windows(2).position(|two| two == b"\x1b[") {
+        plain.extend_from_slice(&rest[..at]);
+        let end = rest[at + 2..].iter().position(|byte| (0x40..=0x7e).contains(byte));
+        rest = end.map_or(&[], |end| &rest[at + 2 + end + 1..]);
+    }
+    plain.extend_from_slice(rest);
+    plain
 }
 
 #[cfg(test)]
@@ -67,6 +81,10 @@ mod tests {
             "You've hit your limit, resets 3pm",
             "You exceeded your current quota, please check your plan",
             "status: RESOURCE_EXHAUSTED",
+            "overloaded",
+            "The model is overloaded. Please try again later",
+            "\x1b[31mRate\x1b[0m limit exceeded",
+            "\x1b[1;31m429\x1b[0m",
         ] {
             let output = format!("working\n{line}\n\n");
             let told = limits.told_in(output.as_bytes());
@@ -87,6 +105,10 @@ mod tests {
             "took 4290 ms",
             "assertion failed: left 3, right 4",
             "speed limit tests failed",
+            "429 passed, 1 failed",
+            "issue #429 not fixed",
+            "overloaded function foo",
+            "operator overloaded twice",
         ] {
             assert_eq!(limits.told_in(line.as_bytes()), None, "{line}");
         }

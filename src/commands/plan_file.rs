@@ -91,6 +91,7 @@ fn request(task: &PlannedTask, dir: &Path, said: Said, problems: &mut Vec<Proble
         group: task.group.clone(),
         stage: task.stage,
         touches: task.touches.iter().map(|pathspec| pathspec.as_str().into()).collect(),
+        literal_from: Some(prompt.as_ref().map_or(0, String::len)),
         setup: task.setup.as_deref().map(Text::from),
         base: task.base.clone(),
         timeout_ms: task.timeout.map(super::run::milliseconds),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bstr::ByteSlice;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{Context, Outbox, pacing};
@@ -191,11 +192,14 @@ pub(super) fn scrubbed() -> Vec<String> {
 
 /// The task's prompt, if it has one, with its placeholders replaced.
 pub(super) fn prompt(context: &Context, task: &Task) -> Option<Text> {
-    let prompt = Text::from(task.spec.prompt.as_deref()?);
-    let prompt_file = Text::from(context.dir.prompt(task.name()));
-    Some(with_placeholders(context, task, &[("prompt_file", &prompt_file)], |known| {
+    let prompt = task.spec.prompt.as_deref()?;
+    let literal_from = task.spec.literal_from.unwrap_or(prompt.len());
+    let (prompt, literal) = prompt.split_at_checked(literal_from).unwrap_or((prompt, ""));
+    let (prompt, prompt_file) = (Text::from(prompt), Text::from(context.dir.prompt(task.name())));
+    let replaced: Text = with_placeholders(context, task, &[("prompt_file", &prompt_file)], |known| {
         plan::expand(&prompt, known)
-    }))
+    });
+    Some(Text::from([replaced.as_bstr().as_bytes(), literal.as_bytes()].concat().as_slice()))
 }
 
 /// An argument vector with its placeholders replaced; if it is a shell's, nothing is in its command.

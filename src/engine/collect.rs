@@ -60,7 +60,7 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
     }
     pin_detached(context, task)?;
     let work = match tip {
-        Some(tip) => measure(context, &tip)?,
+        Some(tip) => measure(context, task, &tip)?,
         None => Work::default(),
     };
     // What can't be snapshotted is in the worktree all the same, and that stays.
@@ -152,7 +152,7 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
     {
         return Ok(held(reason, Some(tip)));
     }
-    let work = Work { leftovers, ..measure(context, &tip)? };
+    let work = Work { leftovers, ..measure(context, task, &tip)? };
     let mut reasons: Vec<String> = gates::moved(context, task).into_iter().collect();
     if work.commits == 0 && reasons.is_empty() {
         return Ok(Event::NothingToLand { task: name, tip: Some(tip) });
@@ -286,17 +286,22 @@ fn markers_left(task: &Task, path: &Path) -> Result<Option<String>> {
 }
 
 /// What a tip holds beyond the target, measured from where they parted.
-fn measure(context: &Context, tip: &Oid) -> Result<Work> {
+fn measure(context: &Context, task: &Task, tip: &Oid) -> Result<Work> {
     let Some(target) = landing::target_tip(context)? else {
         return Ok(Work { tip: Some(tip.clone()), ..Work::default() });
     };
     // Of this run's own landings that is known only once it is merged.
     let landed = landed::before(context, &target, tip, &[])?;
-    let known: Vec<&Oid> = landed.iter().chain([&target]).collect();
+    // In an atomic run that is a candidate, which the target does not have yet.
+    let start = match &task.start {
+        Some(start) if git::is_ancestor(&context.repo, start, tip)? => Some(start),
+        _ => None,
+    };
+    let known: Vec<&Oid> = landed.iter().chain([&target]).chain(start).collect();
     let commits = git::count_commits(&context.repo, tip, &known)?;
     let from = match landed.into_iter().last() {
         Some(landed) => Some(landed),
-        None => git::merge_bases(&context.repo, &target, tip)?.into_iter().next(),
+        None => git::merge_bases(&context.repo, start.unwrap_or(&target), tip)?.into_iter().next(),
     };
     let stat = match &from {
         Some(from) if commits > 0 => git::diff_stat(&context.repo, from, tip)?,

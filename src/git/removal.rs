@@ -265,8 +265,19 @@ pub(super) fn aside(path: &Path) -> Result<PathBuf> {
     let parent = path.parent().with_context(|| format!("{} has no parent", path.display()))?;
     let name = short_name(path.file_name().unwrap_or_default());
     // A directory may be renamed over an empty one.
-    let builder = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(TRASH).tempdir_in(parent);
-    Ok(builder.with_context(|| format!("cannot write in {}", parent.display()))?.keep())
+    let prefix = format!(".{name}.");
+    let mut tries = 0;
+    loop {
+        // Whoever removes the last worktree beside it takes the empty directory away, at any time.
+        let made = fs::create_dir_all(parent)
+            .and_then(|()| tempfile::Builder::new().prefix(&prefix).suffix(TRASH).tempdir_in(parent));
+        tries += 1;
+        match made {
+            Ok(made) => return Ok(made.keep()),
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < 100 => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot write in {}", parent.display())),
+        }
+    }
 }
 
 /// Deletes a tree without following symbolic links; directories that were made read-only (build caches

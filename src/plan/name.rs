@@ -30,6 +30,8 @@ pub struct Own {
     pub stage: Option<u32>,
     /// Pathspecs of what it is expected to change.
     pub touches: Vec<Text>,
+    /// See [`TaskSpec::literal_from`](crate::run::TaskSpec::literal_from).
+    pub literal_from: Option<usize>,
     /// What is run in its worktree before its agent, for `sh -c`.
     pub setup: Option<Text>,
     /// The commit that its branch starts from, as it was written.

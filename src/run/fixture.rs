@@ -16,6 +16,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         branch: format!("feature/{name}").into(),
         worktree: format!("/w/{name}").into(),
         prompt: None,
+        literal_from: None,
         reuse: false,
         reuse_worktree: false,
         depends_on: Vec::new(),

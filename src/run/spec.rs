@@ -276,6 +276,10 @@ pub struct TaskSpec {
     /// Its prompt, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// Where in the prompt that begins in bytes in which nothing is replaced: what tasks agree on is the same for
+    /// all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub literal_from: Option<usize>,
     /// The branch existed before the run and is used as it is (`--existing reuse`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reuse: bool,

@@ -93,6 +93,7 @@ fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
         branch: branch.into(),
         worktree: worktrees.join(name).into(),
         prompt: request.prompt.clone().or_else(|| ask.prompt.clone()),
+        literal_from: request.own.literal_from,
         reuse: false,
         reuse_worktree: false,
         depends_on: request.own.depends_on.clone(),

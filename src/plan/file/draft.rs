@@ -141,7 +141,7 @@ fn planned(
             agent: own.agent,
             fallback: own.fallback.unwrap_or_default(),
             depends_on: draft.needs.iter().filter_map(|(id, _)| names.get(id).cloned()).collect(),
-            group: own.group.map(|(group, _)| group),
+            group: own.group.map(|(group, _)| group).or(own.phase.map(|(phase, _)| phase.to_string())),
             stage: *stage,
             touches: own.touches.unwrap_or_default(),
             setup: own.setup,

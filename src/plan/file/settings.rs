@@ -32,6 +32,15 @@ pub(super) enum Phase {
     Name(String),
 }
 
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Phase::Number(number) => number.fmt(f),
+            Phase::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl Settings {
     pub(super) fn of(fields: &mut Fields) -> Settings {
         fields.check_either();
