@@ -86,7 +86,7 @@ fn the_agents_of_a_list_are_advice() {
     sandbox.commit_all("List");
     sandbox
         .parallel(&["run", "-y", "-f", "list.json"])
-        .expect(3)
+        .expect(2)
         .tells(&["no agent is known as 'architect'"]);
     run(&sandbox, "list.json", &["-a", "mine"]);
     assert_eq!(sandbox.read("b"), "by mine\n");

@@ -191,7 +191,7 @@ fn agents_that_can_not_start_give_way() {
     );
     output.expect(0).tells(&["auggie is not on PATH; works takes its place"]);
     let refused = planned(&sandbox, "[[task]]\nname = 'c'\nagent = 'works'\nfallback = ['claud']\n", &[]);
-    refused.expect(3).tells(&["no agent is known as 'claud'", "did you mean 'claude'?"]);
+    refused.expect(2).tells(&["plan.toml:1: task 'c': fallback: no agent is known as 'claud'", "'claude'?"]);
 }
 
 #[test]

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::agents::Registry;
+use crate::engine::preflight;
 use crate::error::{Failure, exit};
 use crate::plan::file::{self, Agent, Command, Format, Plan, PlannedTask, Problem, Prompt};
 use crate::plan::{LABELS, Own, Request, Wanted};
 use crate::run::{AgentCall, Text};
 
-/// What the command line says to all tasks of a plan.
-#[derive(Clone, Copy, Default)]
+/// What the command line and the configuration say to all tasks of a plan.
+#[derive(Clone, Copy)]
 pub struct Said<'a> {
+    /// The agents that can be asked for by name.
+    pub registry: &'a Registry,
     /// The prompt of those that have none.
     pub prompt: Option<&'a str>,
     /// It names an agent: where those of the plan are advice, it goes before.
@@ -28,7 +32,12 @@ pub fn read(path: &Path, said: Said) -> Result<(Plan, Vec<Request>)> {
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return Err(refused(path, &[Problem { line: None, what: "it is not UTF-8 text".to_owned() }]));
     };
-    let mut plan = file::read(text, Format::of(path, &bytes)).map_err(|problems| refused(path, &problems))?;
+    let look = |plan: &Plan| match plan.advises_agents && said.agent {
+        true => Vec::new(),
+        false => unknown_agents(plan, said.registry),
+    };
+    let mut plan =
+        file::read(text, Format::of(path, &bytes), look).map_err(|problems| refused(path, &problems))?;
     if plan.advises_agents && said.agent {
         for task in &mut plan.tasks {
             (task.agent, task.fallback) = (None, Vec::new());
@@ -38,6 +47,33 @@ pub fn read(path: &Path, said: Said) -> Result<(Plan, Vec<Request>)> {
     let mut problems = Vec::new();
     let tasks = plan.tasks.iter().filter_map(|task| request(task, &dir, said, &mut problems)).collect();
     if problems.is_empty() { Ok((plan, tasks)) } else { Err(refused(path, &problems)) }
+}
+
+/// Names of agents that nobody knows, each with the line of its task.
+fn unknown_agents(plan: &Plan, registry: &Registry) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for task in &plan.tasks {
+        let own = match &task.agent {
+            Some(Agent::Name(name)) if name != preflight::AUTO => Some(("agent", name)),
+            _ => None,
+        };
+        for (key, name) in own.into_iter().chain(task.fallback.iter().map(|name| ("fallback", name))) {
+            if registry.get(name).is_some() {
+                continue;
+            }
+            let hint = match registry.nearest(name) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => "see which are: git parallel agents".to_owned(),
+            };
+            let what = format!(
+                "task '{}': {key}: no agent is known as '{}'; {hint}",
+                task.name,
+                name.escape_debug()
+            );
+            problems.push(Problem { line: Some(task.line), what });
+        }
+    }
+    problems
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {

@@ -101,7 +101,8 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     let (planned, tasks) = match &args.file {
         Some(path) => {
             let agent = !args.agent_names.is_empty() || !args.agent.is_empty();
-            let said = plan_file::Said { prompt: prompt.as_deref(), agent };
+            let registry = preflight::registry(config);
+            let said = plan_file::Said { registry: &registry, prompt: prompt.as_deref(), agent };
             plan_file::read(path, said).map(|(planned, tasks)| (planned, Ok(tasks)))?
         }
         None => (Default::default(), plan::parse_requests(&args.tasks)),

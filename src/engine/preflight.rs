@@ -19,7 +19,7 @@ use crate::run::{
 };
 use crate::store::Layout;
 
-pub use agents::registry;
+pub use agents::{AUTO, registry};
 
 /// What a run was asked to be, from arguments and configuration.
 #[derive(Clone, Debug)]

@@ -192,11 +192,15 @@ pub enum Command {
     Arguments(Vec<String>),
 }
 
-/// Reads the plan in `text`.
+/// Reads the plan in `text`; `look` finds what is wrong with it by what is known outside.
 ///
 /// Fails with every mistake at once, in the order of their lines. Where the text can't be parsed, nothing
 /// but that is told, since the rest would follow from it.
-pub fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
+pub fn read(
+    text: &str,
+    format: Format,
+    look: impl FnOnce(&Plan) -> Vec<Problem>,
+) -> Result<Plan, Vec<Problem>> {
     let text = without_mark(text);
     let (plan, mut problems) = match parsed(text, format) {
         Some(Parsed { root, mut problems }) => {
@@ -207,6 +211,7 @@ pub fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
             (markdown::plan(text, &mut problems), problems)
         }
     };
+    problems.extend(look(&plan));
     if problems.is_empty() {
         return Ok(plan);
     }

@@ -19,7 +19,7 @@ pub fn registry(config: &Config) -> Registry {
 }
 
 /// The name that stands for the agent that suits a task best.
-pub(super) const AUTO: &str = "auto";
+pub const AUTO: &str = "auto";
 
 /// What the agents of a run are.
 #[derive(Default, Debug)]

@@ -5,6 +5,11 @@ use proptest::strategy::Strategy as _;
 
 use super::*;
 
+/// As nothing is known but what the plan says.
+fn read(text: &str, format: Format) -> Result<Plan, Vec<Problem>> {
+    super::read(text, format, |_| Vec::new())
+}
+
 /// A plan as a person would note it down.
 fn shown(text: &str, format: Format) -> String {
     let plan = read(text, format).unwrap_or_else(|problems| panic!("{problems:?}"));
