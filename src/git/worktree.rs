@@ -199,7 +199,7 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
 
 /// Writes the files of a worktree just added, as `git worktree add` itself does it (`builtin/worktree.c`:
 /// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id; for the
-/// first see [`fan_out`]). Gives what a failing hook said: the worktree is fine nevertheless.
+/// first see [`fan_out()`]). Gives what a failing hook said: the worktree is fine nevertheless.
 ///
 /// # Errors
 /// git's words, if the files can't be written.
