@@ -1,7 +1,5 @@
 //! When agents are started: after pauses, and while the machine has room for them.
 
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,7 +7,7 @@ use jiff::Timestamp;
 use super::{Context, Engine};
 use crate::agents::Limits;
 use crate::run::{Action, Event, Exit, Pacing, Run, Step, Task, TaskState, decide};
-use crate::sys;
+use crate::{shim, sys};
 
 /// How often a busy machine is looked at again.
 const LOOK: Duration = Duration::from_secs(2);
@@ -120,27 +118,12 @@ pub(super) fn read_output(context: &Context, task: &Task, exit: Exit) -> Exit {
     }
     // The patterns were looked at before the run started.
     let Ok(limits) = Limits::new(&context.spec.pacing.limit_patterns) else { return exit };
-    let end = end_of_log(&context.dir.log(task.name()), task.attempt);
+    let end = shim::output(&context.dir.task(task.name()), task.attempt, END).unwrap_or_default();
     let limited = limits.told_in(&end).map(|line| {
         const MOST: usize = 300;
         String::from_utf8_lossy(&line[..line.len().min(MOST)]).into_owned()
     });
     Exit { limited, ..exit }
-}
-
-/// The end of what this attempt wrote.
-fn end_of_log(log: &Path, attempt: u32) -> Vec<u8> {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut end = Vec::new();
-        let mut file = std::fs::File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(END)))?;
-        file.take(END).read_to_end(&mut end)?;
-        let start = format!("--- attempt {attempt} ---\n");
-        let own = bstr::ByteSlice::rfind(end.as_slice(), start.as_bytes()).map(|at| at + start.len());
-        Ok(end.split_off(own.unwrap_or(0)))
-    };
-    read().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -172,10 +155,12 @@ mod tests {
     fn only_the_present_attempt_counts() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("output.log");
+        let end = |attempt| shim::output(dir.path(), attempt, END).unwrap_or_default();
         std::fs::write(&log, "429\n--- attempt 2 ---\nbroken\n").unwrap();
-        assert_eq!(end_of_log(&log, 2), b"broken\n");
+        assert_eq!(end(2), b"broken\n");
         std::fs::write(&log, "x".repeat(20_000)).unwrap();
-        assert_eq!(end_of_log(&log, 1).len(), 8 << 10);
-        assert_eq!(end_of_log(&dir.path().join("none"), 1), b"");
+        assert_eq!(end(1).len(), 8 << 10);
+        std::fs::remove_file(&log).unwrap();
+        assert_eq!(end(1), b"");
     }
 }

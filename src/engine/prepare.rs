@@ -150,7 +150,7 @@ fn add_worktree(context: &Context, task: &Task, base: Oid) -> Result<Begun> {
     }
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
     if !exists && !git::only_git_can_add(&context.repo) {
-        let unseen = Unseen::begin(&context.repo, path, &branch, &base, None)?;
+        let unseen = Unseen::begin(&context.repo, path, &branch, &base)?;
         return Ok(Begun { base, made: Made::Aside(Box::new(unseen)) });
     }
     // After a crash it may be there already, and only its files are to be written again.

@@ -55,18 +55,12 @@ pub fn only_git_can_add(repo: &Repository) -> bool {
 }
 
 impl Unseen {
-    /// Begins a worktree at `path`, on a new `branch` that starts at `base`. Its files go into `spare`, a
-    /// directory beside `path` that was moved out of the way, or into a new one.
+    /// Begins a worktree at `path`, on a new `branch` that starts at `base`. Its files go into a
+    /// directory beside `path`.
     ///
     /// # Errors
     /// If the path is taken, the branch is there already, or nothing can be written.
-    pub fn begin(
-        repo: &Repository,
-        path: &Path,
-        branch: &Text,
-        base: &Oid,
-        spare: Option<PathBuf>,
-    ) -> Result<Unseen> {
+    pub fn begin(repo: &Repository, path: &Path, branch: &Text, base: &Oid) -> Result<Unseen> {
         if path.symlink_metadata().is_ok() {
             bail!("{} is there already", path.display());
         }
@@ -74,11 +68,7 @@ impl Unseen {
         set_ref(repo, branch, base, Expect::MustNotExist, &message)?;
         let made = || -> Result<(PathBuf, PathBuf)> {
             let admin = nursery_place(repo)?;
-            let files = match spare {
-                Some(spare) => spare,
-                None => aside(path)?,
-            };
-            Ok((files, admin))
+            Ok((aside(path)?, admin))
         };
         let (files, admin) = made().inspect_err(|_| {
             // The error that led here is what the user gets to see.
@@ -247,7 +237,7 @@ mod tests {
         fs::create_dir_all(repo.common_dir.join("parallel")).unwrap();
         fs::create_dir_all(sandbox.root().join("wts")).unwrap();
         let branch = Text::from(format!("refs/heads/feature/{name}"));
-        Unseen::begin(&repo, &sandbox.root().join("wts").join(name), &branch, &sandbox.oid("HEAD"), None)
+        Unseen::begin(&repo, &sandbox.root().join("wts").join(name), &branch, &sandbox.oid("HEAD"))
     }
 
     fn fill(unseen: &Unseen) {
