@@ -145,9 +145,6 @@ fn start_over(context: &Context, task: &Task) -> Result<Begun> {
 fn add_worktree(context: &Context, task: &Task, base: Oid) -> Result<Begun> {
     let path = task.spec.worktree.as_path();
     let branch = task.spec.branch_ref();
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    }
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
     if !exists && !git::only_git_can_add(&context.repo) {
         let unseen = Unseen::begin(&context.repo, path, &branch, &base)?;

@@ -268,13 +268,16 @@ pub(super) fn aside(path: &Path) -> Result<PathBuf> {
     let prefix = format!(".{name}.");
     let mut tries = 0;
     loop {
-        // Whoever removes the last worktree beside it takes the empty directory away, at any time.
+        // Whoever removes the last worktree beside it takes the empty directory away, at any time: also while
+        // it is being made, and then it was there, but is no directory.
         let made = fs::create_dir_all(parent)
             .and_then(|()| tempfile::Builder::new().prefix(&prefix).suffix(TRASH).tempdir_in(parent));
         tries += 1;
         match made {
             Ok(made) => return Ok(made.keep()),
-            Err(error) if error.kind() == ErrorKind::NotFound && tries < 100 => {}
+            Err(error)
+                if [ErrorKind::NotFound, ErrorKind::AlreadyExists].contains(&error.kind()) && tries < 100 => {
+            }
             Err(error) => return Err(error).with_context(|| format!("cannot write in {}", parent.display())),
         }
     }
@@ -339,6 +342,25 @@ mod tests {
         assert!(!sandbox.root().join("wts").exists() && precious.exists());
         assert_eq!(worktrees(&sandbox.repository()).unwrap().len(), 1);
         assert!(!sandbox.repo.join(".git/worktrees").exists());
+    }
+
+    /// The directory that all worktrees are in goes and comes at any time.
+    #[test]
+    fn a_place_aside_is_found_while_others_remove_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().join("wts");
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                let path = parent.join(name);
+                let parent = &parent;
+                scope.spawn(move || {
+                    for _ in 0..3000 {
+                        fs::remove_dir(aside(&path).unwrap()).unwrap();
+                        prune_parents(&path, parent);
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -162,9 +162,6 @@ impl Scratch {
 
     fn make(&self, commit: &Oid) -> Result<()> {
         take_back(&self.repo, &self.path, None);
-        if let Some(parent) = self.path.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-        }
         let made = self.register(commit);
         made.inspect_err(|_| take_back(&self.repo, &self.path, None))
     }
