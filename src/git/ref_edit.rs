@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,9 @@ use crate::run::{Oid, Text};
 
 /// How long another's lock is waited for before git is asked, which waits longer.
 const PATIENCE: Fail = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
+
+/// Held by whoever writes a ref. Where refs are packed, all take the same lock file.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// What shall become of a ref.
 #[derive(Clone, Copy)]
@@ -65,6 +69,8 @@ fn try_write(repo: &Repository, name: &Text, edit: Edit<'_>) -> Result<()> {
     if repo.common_dir.join(name.as_path()).is_dir() {
         bail!("{name} is a folder of other refs, or was one");
     }
+    // Our own threads need not find each other's locks, and wait for them a while too long.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     match edit {
         Edit::Set { new, expect, message } => try_set(repo, name, new, expect, message),
         Edit::Delete(old) => try_delete(repo, name, old),
