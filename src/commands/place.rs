@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::engine::{Context, Engine, WantedOutput};
+use super::run::bad;
+use crate::engine::{Context, Engine, Recycle, WantedOutput};
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository, SharedGuard};
 use crate::run::{Event, Record, Run, RunId, TaskName};
@@ -128,6 +129,22 @@ impl Place {
             .collect()
     }
 
+    /// What becomes of worktrees that are done with.
+    ///
+    /// # Errors
+    /// If the configuration has something else there.
+    pub fn recycle(&self) -> Result<Recycle> {
+        let Some(value) = self.config.string("parallel.recycle") else { return Ok(Recycle::default()) };
+        match (self.config.bool("parallel.recycle"), value.to_string().as_str()) {
+            (Ok(Some(true)), _) => Ok(Recycle::On),
+            (Ok(_), _) => Ok(Recycle::Off),
+            (Err(_), "warm") => Ok(Recycle::Warm),
+            (Err(_), other) => {
+                Err(bad_config(bad("parallel.recycle", other, "it must be true, false or warm")))
+            }
+        }
+    }
+
     /// Drives a run whose lock this process holds, from `first` to its end.
     pub fn drive(self, loaded: Loaded, settings: Settings, first: Vec<Event>) -> Result<Run> {
         let Loaded { run, dir, tail } = loaded;
@@ -141,9 +158,11 @@ impl Place {
         };
         let ui = Ui::new(settings, move |task: &TaskName| logs.log(task).into());
         let disposable = self.disposable();
+        let recycle = self.recycle()?;
         let guard = SharedGuard::pin(&self.repo, &self.config);
         let context =
             Context::new(self.repo, run.spec.clone(), dir, disposable).guarded_by(guard).with_more_files();
+        let context = context.recycling(recycle);
         Engine::new(context, run, journal, ui, wanted).drive(first)
     }
 }

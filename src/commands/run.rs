@@ -28,6 +28,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let settings = settings_of(&args.output);
     let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm)? };
 
+    place.recycle()?;
     let draft = preflight::check(&place.repo, &place.config, &place.layout, question)
         .map_err(|problems| preflight::refuse(&problems))?;
     for note in &draft.notes {

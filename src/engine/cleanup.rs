@@ -102,7 +102,10 @@ fn clean_worktree(context: &Context, task: &Task, dry_run: bool) -> Result<Optio
     }
     if !dry_run {
         collect::keep_abandoned(context, task)?;
-        git::remove(&context.repo, path)?;
+        match &context.recycling {
+            Some(recycling) => recycling.retire(&context.repo, task)?,
+            None => git::remove(&context.repo, path)?,
+        }
         context.prune_parents(task);
     }
     Ok(None)

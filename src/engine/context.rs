@@ -1,10 +1,11 @@
 //! What every worker of a run may look at.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::git::{Repository, SharedGuard};
+use super::recycling::{Recycle, Recycling};
+use crate::git::{FanOut, Repository, SharedGuard};
 use crate::run::{Oid, RunSpec, Stop, Task, TaskName, Text};
 use crate::store::RunDir;
 
@@ -22,8 +23,12 @@ pub struct Context {
     pub guard: Option<SharedGuard>,
     /// How many files an agent may open, if we may open more.
     pub(super) open_files: Option<u64>,
+    /// What becomes of worktrees that are done with; nothing but their end if no run goes on.
+    pub(super) recycling: Option<Arc<Recycling>>,
+    /// Writes the files of new ones.
+    pub(super) fan_out: FanOut,
     /// Tasks whose worktrees are to be made next, all in one pass.
-    pub(super) to_prepare: Mutex<Vec<Task>>,
+    to_prepare: Mutex<Vec<Task>>,
     /// Bounds how many such passes go on at once to one: it writes on all cores.
     pub(super) checkouts: Semaphore,
     /// Bounds the shorter work. It must not queue behind a hundred checkouts: landing waits for it.
@@ -47,6 +52,8 @@ impl Context {
             disposable,
             guard: None,
             open_files: None,
+            recycling: None,
+            fan_out: FanOut::default(),
             to_prepare: Mutex::default(),
             checkouts: Semaphore::new(1),
             errands: Semaphore::new(cores),
@@ -62,10 +69,28 @@ impl Context {
         Context { guard: Some(guard), ..self }
     }
 
+    /// Uses worktrees again, or deletes them in the background.
+    #[must_use]
+    pub fn recycling(self, how: Recycle) -> Self {
+        Context { recycling: Some(Recycling::new(how)), ..self }
+    }
+
     /// Makes room for a few open files an agent; agents themselves get what they would have had.
     #[must_use]
     pub fn with_more_files(self) -> Self {
         Context { open_files: crate::sys::open_more_files(), ..self }
+    }
+
+    /// The tasks whose worktrees are to be made next.
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Vec<Task>> {
+        self.to_prepare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes those whose turn it is: as many as there are worktrees to be used again, or all if there are none.
+    pub(super) fn next_waiting(&self, spares: usize) -> Vec<Task> {
+        let mut waiting = self.waiting();
+        let count = if spares == 0 { waiting.len() } else { spares.min(waiting.len()) };
+        waiting.drain(..count).collect()
     }
 
     /// The directory that holds the run's worktrees.

@@ -25,6 +25,7 @@ mod pacing;
 pub mod preflight;
 mod prepare;
 mod recover;
+mod recycling;
 mod resolver;
 mod settling;
 mod setup;
@@ -52,6 +53,7 @@ pub use cleanup::{
 };
 pub use collect::ABANDONED;
 pub use context::Context;
+pub use recycling::Recycle;
 
 use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
 use crate::shim;
@@ -371,10 +373,13 @@ impl Engine {
         self.control = None;
         let removed = [verify::remove_places(&self.context), settling::remove_scratch(&self.context)];
         let dropped = landing::drop_candidates(&self.context, &self.run.tasks);
-        for result in removed.into_iter().chain([dropped]) {
-            if let Err(e) = result {
-                self.ui.note(&format!("warning: {e:#}"));
-            }
+        let failed = removed.into_iter().chain([dropped]).filter_map(Result::err).map(|e| format!("{e:#}"));
+        let left = self.context.recycling.as_ref().map(|recycling| recycling.close()).unwrap_or_default();
+        for trouble in failed.chain(left) {
+            self.ui.note(&format!("warning: {trouble}"));
+        }
+        for task in &self.run.tasks {
+            self.context.prune_parents(task);
         }
     }
 }

@@ -4,12 +4,13 @@
 //! files are written in one pass, and then each is put in place by itself.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
 use super::trouble::words;
 use super::{Context, agent, collect, gates, include, landing};
-use crate::git::{self, Blank, Expect, NewBranch, Unseen};
+use crate::git::{self, Blank, Expect, Filled, NewBranch, Unseen};
 use crate::run::{Event, Oid, Task};
 
 /// What was begun of a worktree.
@@ -50,8 +51,9 @@ pub(super) fn begin(context: &Context, task: &Task) -> Result<Begun> {
 
 /// Writes the files of all worktrees that are made aside, those from one commit in one pass. One result for
 /// each, in their order.
-pub(super) fn write_files(context: &Context, begun: &[Begun]) -> Vec<Result<()>> {
-    let mut results: Vec<Result<()>> = begun.iter().map(|_| Ok(())).collect();
+pub(super) fn write_files(context: &Context, begun: &[Begun]) -> Vec<Result<Option<Filled>>> {
+    let began = Instant::now();
+    let mut results: Vec<Result<Option<Filled>>> = begun.iter().map(|_| Ok(None)).collect();
     let mut groups: BTreeMap<&Oid, Vec<(usize, Blank)>> = BTreeMap::new();
     for (i, begun) in begun.iter().enumerate() {
         if let Made::Aside(unseen) = &begun.made {
@@ -60,15 +62,19 @@ pub(super) fn write_files(context: &Context, begun: &[Begun]) -> Vec<Result<()>>
     }
     for (base, group) in groups {
         let (numbers, blanks): (Vec<usize>, Vec<Blank>) = group.into_iter().unzip();
-        for (i, result) in numbers.into_iter().zip(git::fan_out(&context.repo, base, &blanks)) {
+        for (i, result) in numbers.into_iter().zip(context.fan_out.write(&context.repo, base, &blanks)) {
             results[i] = result;
         }
+    }
+    let is_new = |begun: &Begun| matches!(&begun.made, Made::Aside(unseen) if unseen.is_new());
+    if let Some(recycling) = context.recycling.as_ref().filter(|_| begun.iter().all(is_new)) {
+        recycling.note_effort(began.elapsed() / u32::try_from(begun.len()).unwrap_or(u32::MAX).max(1));
     }
     results
 }
 
 /// Puts the worktree in place, and beside its files whatever else its agent is to find.
-pub(super) fn finish(context: &Context, task: &Task, begun: Begun) -> Result<Event> {
+pub(super) fn finish(context: &Context, task: &Task, begun: Begun, filled: Option<Filled>) -> Result<Event> {
     let Begun { base, made } = begun;
     let path = task.spec.worktree.as_path();
     let is_new = !matches!(made, Made::AsItIs { .. });
@@ -77,6 +83,9 @@ pub(super) fn finish(context: &Context, task: &Task, begun: Begun) -> Result<Eve
         Made::Registered => (true, git::checkout(&context.repo, path)?),
         Made::Aside(unseen) => {
             unseen.finish()?;
+            if let Some((recycling, filled)) = context.recycling.as_ref().zip(filled) {
+                recycling.remember(task.name(), filled.settle());
+            }
             (true, git::post_checkout(&context.repo, path)?)
         }
     };
@@ -147,7 +156,8 @@ fn add_worktree(context: &Context, task: &Task, base: Oid) -> Result<Begun> {
     let branch = task.spec.branch_ref();
     let exists = git::branch_tip(&context.repo, &branch)?.is_some();
     if !exists && !git::only_git_can_add(&context.repo) {
-        let unseen = Unseen::begin(&context.repo, path, &branch, &base)?;
+        let spare = context.recycling.as_ref().and_then(|recycling| recycling.take());
+        let unseen = Unseen::begin(&context.repo, path, &branch, &base, spare)?;
         return Ok(Begun { base, made: Made::Aside(Box::new(unseen)) });
     }
     // After a crash it may be there already, and only its files are to be written again.

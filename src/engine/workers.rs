@@ -1,7 +1,7 @@
 //! Sending workers off: who does which step, who waits its turn, and what becomes of one that dies.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -41,7 +41,12 @@ impl Engine {
             }
             Step::Prepare { .. } => self.prepare(task, context),
             Step::Collect => self.queued(task, context, |c| &c.errands, collect::collect),
-            Step::CleanUp => self.queued(task, context, |c| &c.errands, cleanup::clean_up),
+            Step::CleanUp => {
+                if let Some(recycling) = &context.recycling {
+                    recycling.look_at(&self.run);
+                }
+                self.queued(task, context, |c| &c.errands, cleanup::clean_up);
+            }
             Step::Publish => {
                 let onto = self.run.publishes_onto(&task);
                 let together: Vec<Task> = if self.run.spec.atomic {
@@ -66,15 +71,20 @@ impl Engine {
         }
     }
 
-    /// Prepares the task together with all others whose turn comes at the same time.
+    /// Prepares the task together with all others whose turn comes at the same time. If there are worktrees
+    /// to be used again, those that get none wait for the next.
     fn prepare(&self, task: Task, context: Arc<Context>) {
         let outbox = self.outbox.clone();
-        context.to_prepare.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        context.waiting().push(task);
+        let awaited = context.recycling.clone().filter(|recycling| recycling.is_awaited(&self.run));
         tokio::spawn(async move {
             let turns = context.clone();
             let _turn = turns.checkouts.acquire().await;
-            let waiting =
-                std::mem::take(&mut *context.to_prepare.lock().unwrap_or_else(PoisonError::into_inner));
+            let spares = match awaited {
+                Some(recycling) => recycling.wait().await,
+                None => 0,
+            };
+            let waiting = context.next_waiting(spares);
             if !waiting.is_empty() {
                 prepare_together(waiting, &context, &outbox).await;
             }
@@ -143,7 +153,7 @@ async fn prepare_together(tasks: Vec<Task>, context: &Arc<Context>, outbox: &Out
     for ((task, begun), result) in written {
         let (outbox, failed) = (outbox.clone(), failure_event(&task));
         let finish = move |context: &Context, task: &Task| {
-            let finished = result.and_then(|()| prepare::finish(context, task, begun));
+            let finished = result.and_then(|filled| prepare::finish(context, task, begun, filled));
             finished.unwrap_or_else(|error| prepare::failed(context, task, &error))
         };
         let finished = blocking(task, context.clone(), finish);

@@ -59,7 +59,7 @@ pub use config::Config;
 pub use durable::make_durable;
 pub use environment::LOCAL_ENV_VARS;
 pub use exact::is_exactly_head;
-pub use fan_out::{Blank, fan_out};
+pub use fan_out::{Blank, FanOut, Filled, Known, Spare};
 pub use foretell::{Foresight, Foretold, Outlook};
 pub use guard::SharedGuard;
 pub use here::{
@@ -82,7 +82,7 @@ pub use refs::{
     Expect, Head, branch_tip, check_branch_name, commits_of_reflog_head, count_commits, delete_ref, head,
     is_ancestor, is_merge_of, list, local_branch, log, merge_bases, new_commits, resolve, set_ref,
 };
-pub use removal::{finish_removal, prune_parents, remove, why_kept, why_never};
+pub use removal::{delete_retired, finish_removal, prune_parents, remove, retire, why_kept, why_never};
 pub use repository::{Repository, git_version};
 pub use revert::{Named, Reversal, Reverted, commits_that_change, has_merges, last_landing, revert};
 pub use scratch::{Scratch, discard_scratch, is_scratch};

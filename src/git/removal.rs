@@ -97,11 +97,30 @@ fn removable(repo: &Repository, path: &Path) -> Result<Result<Worktree, String>>
 /// If it is no linked worktree of this repository, if it is locked, or if git refuses; it is where it was
 /// then. If only deleting the files fails, the error names where they are now.
 pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
+    match retire(repo, path)? {
+        Some(aside) => delete_retired(&aside),
+        None => Ok(()),
+    }
+}
+
+/// Deletes the files of a worktree that was [retired](retire).
+///
+/// # Errors
+/// If that fails; the error names where they are.
+pub fn delete_retired(aside: &Path) -> Result<()> {
+    delete_tree(aside).with_context(|| format!("cannot delete {}", aside.display()))
+}
+
+/// As [`remove`], but for the last step: gives where the files are now, if there are any.
+///
+/// # Errors
+/// As [`remove`].
+pub fn retire(repo: &Repository, path: &Path) -> Result<Option<PathBuf>> {
     let worktree = find(repo, path)?.map_err(|reason| anyhow!("{} stays: {reason}", path.display()))?;
     if fs::symlink_metadata(path).is_err() {
         let _guard = bookkeeping();
         repo.git().retry_locks().args(["worktree", "remove", "--"]).arg(path).ok()?;
-        return Ok(());
+        return Ok(None);
     }
     let aside = aside(path)?;
     {
@@ -115,7 +134,7 @@ pub fn remove(repo: &Repository, path: &Path) -> Result<()> {
             });
         }
     }
-    delete_tree(&aside).with_context(|| format!("cannot delete {}", aside.display()))
+    Ok(Some(aside))
 }
 
 /// Takes a worktree whose directory is gone out of git's list, as `git worktree remove` does then. In one step,
@@ -280,6 +299,14 @@ pub(super) fn aside(path: &Path) -> Result<PathBuf> {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot write in {}", parent.display())),
         }
+    }
+}
+
+/// Deletes whatever is at a path.
+pub(super) fn delete(path: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => delete_tree(path),
+        false => fs::remove_file(path),
     }
 }
 

@@ -11,11 +11,12 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
 
-use super::fan_out::Blank;
+use super::fan_out::{Blank, Spare};
 use super::removal::{aside, delete_tree};
 use super::worktree::{MAKING, bookkeeping};
 use super::{Expect, Repository, delete_ref, set_ref};
@@ -33,6 +34,8 @@ pub struct Unseen {
     base: Oid,
     /// Where its files are written.
     files: PathBuf,
+    /// Whose files these were, if there are any yet.
+    spare: Option<Arc<Spare>>,
     /// Its git directory for now.
     admin: PathBuf,
     done: bool,
@@ -56,11 +59,17 @@ pub fn only_git_can_add(repo: &Repository) -> bool {
 
 impl Unseen {
     /// Begins a worktree at `path`, on a new `branch` that starts at `base`. Its files go into a
-    /// directory beside `path`.
+    /// directory beside `path`, and take the place of those of `spare`.
     ///
     /// # Errors
     /// If the path is taken, the branch is there already, or nothing can be written.
-    pub fn begin(repo: &Repository, path: &Path, branch: &Text, base: &Oid) -> Result<Unseen> {
+    pub fn begin(
+        repo: &Repository,
+        path: &Path,
+        branch: &Text,
+        base: &Oid,
+        spare: Option<Spare>,
+    ) -> Result<Unseen> {
         if path.symlink_metadata().is_ok() {
             bail!("{} is there already", path.display());
         }
@@ -75,23 +84,37 @@ impl Unseen {
             let _ = delete_ref(repo, branch, base);
         })?;
         let (repo, path, branch, base) = (repo.clone(), path.to_owned(), branch.clone(), base.clone());
-        let unseen = Unseen { repo, path, branch, base, files, admin, done: false };
+        let spare = spare.filter(|spare| match fs::rename(&spare.tree, &files) {
+            Ok(()) => true,
+            Err(_) => {
+                // As rubbish by its name, it does not lie there for long if it can't be deleted now.
+                let _ = delete_tree(&spare.tree);
+                false
+            }
+        });
+        let spare = spare.map(Arc::new);
+        let unseen = Unseen { repo, path, branch, base, files, spare, admin, done: false };
         unseen.write_admin()?;
         Ok(unseen)
     }
 
+    /// Whether all its files are to be written.
+    pub fn is_new(&self) -> bool {
+        self.spare.is_none()
+    }
+
     /// Where its files and its index are to be written.
     pub fn blank(&self) -> Blank {
-        Blank { path: self.files.clone(), admin_dir: self.admin.clone() }
+        Blank { path: self.files.clone(), admin_dir: self.admin.clone(), spare: self.spare.clone() }
     }
 
     fn write_admin(&self) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         // A temporary directory is private; this one is to be as git makes it.
-        let like =
-            fs::metadata(&self.repo.common_dir).map_or(0o755, |meta| meta.permissions().mode() & 0o777);
+        let mode = |dir| fs::metadata(dir).map_or(0o755, |meta| meta.permissions().mode());
+        let like = mode(&self.repo.common_dir) & 0o7777;
         for dir in [&self.admin, &self.files] {
-            let _ = fs::set_permissions(dir, fs::Permissions::from_mode(like));
+            let _ = fs::set_permissions(dir, fs::Permissions::from_mode(like | mode(dir) & 0o2000));
         }
         let mut gitdir = Text::from(self.path.join(".git")).as_bstr().to_vec();
         gitdir.push(b'\n');
@@ -154,7 +177,8 @@ impl Unseen {
         link.extend_from_slice(Text::from(admin.as_path()).as_bstr());
         link.push(b'\n');
         let file = self.files.join(".git");
-        fs::write(&file, link).with_context(|| format!("cannot write {}", file.display()))?;
+        let written = File::create_new(&file).and_then(|mut file| file.write_all(&link));
+        written.with_context(|| format!("cannot write {}", file.display()))?;
         if self.path.symlink_metadata().is_ok() {
             bail!("{} is there already", self.path.display());
         }
@@ -237,12 +261,12 @@ mod tests {
         fs::create_dir_all(repo.common_dir.join("parallel")).unwrap();
         fs::create_dir_all(sandbox.root().join("wts")).unwrap();
         let branch = Text::from(format!("refs/heads/feature/{name}"));
-        Unseen::begin(&repo, &sandbox.root().join("wts").join(name), &branch, &sandbox.oid("HEAD"))
+        Unseen::begin(&repo, &sandbox.root().join("wts").join(name), &branch, &sandbox.oid("HEAD"), None)
     }
 
     fn fill(unseen: &Unseen) {
-        let filled = crate::git::fan_out(&unseen.repo, &unseen.base, &[unseen.blank()]);
-        filled.into_iter().for_each(|result| result.unwrap());
+        let filled = crate::git::FanOut::default().write(&unseen.repo, &unseen.base, &[unseen.blank()]);
+        filled.into_iter().for_each(|result| drop(result.unwrap()));
     }
 
     fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::hooks::may_run;
 use super::refs::{Expect, Head, branch_tip, delete_ref, head, set_ref};
-use super::{Blank, Git, Repository, fan_out};
+use super::{Blank, FanOut, Git, Repository};
 use crate::run::{Oid, Text};
 
 static BOOKKEEPING: Mutex<()> = Mutex::new(());
@@ -199,7 +199,7 @@ fn take_back_locked(repo: &Repository, path: &Path, created: Option<(&Text, &Oid
 
 /// Writes the files of a worktree just added, as `git worktree add` itself does it (`builtin/worktree.c`:
 /// `git reset --hard --no-recurse-submodules`, then the `post-checkout` hook from the null id; for the
-/// first see [`fan_out()`]). Gives what a failing hook said: the worktree is fine nevertheless.
+/// first see [`FanOut`]). Gives what a failing hook said: the worktree is fine nevertheless.
 ///
 /// # Errors
 /// git's words, if the files can't be written.
@@ -209,8 +209,8 @@ pub fn checkout(repo: &Repository, path: &Path) -> Result<Option<String>> {
         Head::Branch(name) => branch_tip(repo, &name)?.with_context(|| format!("{name} is gone"))?,
         Head::Detached(oid) => oid,
     };
-    let blank = Blank { path: path.to_owned(), admin_dir };
-    fan_out(repo, &tip, &[blank]).into_iter().collect::<Result<()>>()?;
+    let blank = Blank { path: path.to_owned(), admin_dir, spare: None };
+    FanOut::default().write(repo, &tip, &[blank]).into_iter().try_for_each(|outcome| outcome.map(drop))?;
     post_checkout(repo, path)
 }
 

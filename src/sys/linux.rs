@@ -129,6 +129,34 @@ pub fn git_at_work(places: &[PathBuf]) -> bool {
     })
 }
 
+/// Whether a living process, as far as we may look at them, stands in the directory or below it.
+pub fn somebody_stands_in(place: &Path) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return true };
+    let stands =
+        |pid: &str| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(place));
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()) && stands(name))
+    })
+}
+
+/// The time that a file gets now, where a file system has none of its own: seconds and nanoseconds, the low 32
+/// bits of each. It may tick slower than files' times do, never faster.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low 32 bits are asked for")]
+pub fn file_clock() -> Option<[u32; 2]> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Some([now.tv_sec as u32, now.tv_nsec as u32])
+}
+
+/// Whether a directory has no access list or other attribute that a new one would not have.
+pub fn is_plain_directory(dir: impl rustix::fd::AsFd) -> bool {
+    let mut names = [0_u8; 64];
+    match rustix::fs::flistxattr(dir, &mut names) {
+        Ok(length) => [&b""[..], b"security.selinux\0"].contains(&&names[..length]),
+        Err(error) => error == rustix::io::Errno::NOTSUP,
+    }
+}
+
 /// The load average of the last minute: how many processes ran or wanted to.
 pub fn load_average() -> Option<f64> {
     // The kernel counts in 65536ths (sysinfo(2)).

@@ -264,6 +264,13 @@ pub const CONFIGURATION: Section = Section {
              trailing slash; may be given several times. Default: target/ node_modules/ __pycache__/ .venv/ \
              dist/ build/.",
         ),
+        (
+            "parallel.recycle",
+            "Whether a task gets the worktree of another that is done with it: true (the default), as clean as a \
+             new one; false, never; or warm, with the ignored files that did not keep it from being removed (see \
+             parallel.disposable), so that build caches are of use to the next. One whose files can't be proved \
+             to be as they should, or in which some process stands, is deleted.",
+        ),
     ],
 };
 

@@ -7,7 +7,7 @@ use super::listing::{Entry, Listing, Tree};
 use super::settings::Settings;
 
 /// What an index remembers of a file, so that git need not read it again: the low 32 bits of each.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Hash)]
 pub(super) struct Stat {
     ctime: [u32; 2],
     mtime: [u32; 2],
@@ -36,6 +36,11 @@ impl Stat {
             // 0 means that git is to look again.
             size: if stat.st_size != 0 && stat.st_size as u32 == 0 { 1 << 31 } else { stat.st_size as u32 },
         }
+    }
+
+    /// Whether the file is there, and was last changed before `time` (seconds and nanoseconds).
+    pub(super) fn changed_before(&self, time: [u32; 2]) -> bool {
+        self.ino != 0 && self.ctime < time
     }
 }
 

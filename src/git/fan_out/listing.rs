@@ -24,7 +24,7 @@ const DEEPEST: usize = 200;
 pub(super) struct Listing {
     /// What goes into the index, in its order.
     pub(super) entries: Vec<Entry>,
-    /// The directories, each after the one it is in; those of submodules, too.
+    /// The directories, by their bytes, and so each after the one it is in; those of submodules, too.
     pub(super) dirs: Vec<BString>,
     /// The tree at the top.
     pub(super) tree: Tree,
@@ -60,7 +60,18 @@ impl Listing {
         let tree = Tree { name: BString::default(), id, count: 0, children: Vec::new() };
         let mut listing = Listing { entries: Vec::new(), dirs: Vec::new(), tree };
         listing.tree = listing.walk(&gix, BStr::new(""), b"".into(), id, 0)?;
+        listing.dirs.sort_unstable();
         Ok(listing)
+    }
+
+    /// The place of a tracked path among the entries.
+    pub(super) fn file(&self, path: &BStr) -> Option<usize> {
+        self.entries.binary_search_by(|entry| entry.path.as_bstr().cmp(path)).ok()
+    }
+
+    /// The place of a directory among the directories.
+    pub(super) fn dir(&self, path: &BStr) -> Option<usize> {
+        self.dirs.binary_search_by(|dir| dir.as_bstr().cmp(path)).ok()
     }
 
     /// Adds what is in a tree. Trees are sorted just so that this gives the order of an index.

@@ -1,5 +1,7 @@
 //! Which repositories are out of the ordinary, and are left to git.
 
+use std::os::unix::fs::MetadataExt;
+
 use anyhow::{Context, Result, bail};
 
 use crate::git::{Config, Repository};
@@ -31,6 +33,21 @@ pub(super) struct Settings {
     pub(super) filters: Vec<String>,
     /// Where the user keeps attributes.
     attributes_file: Option<Text>,
+}
+
+/// The attributes that are in the repository, but not in its commits: as the kernel tells them from others.
+#[derive(PartialEq, Eq, Debug)]
+pub(super) struct Attributes(Option<[i64; 5]>);
+
+impl Attributes {
+    pub(super) fn of(repo: &Repository) -> Attributes {
+        let meta = std::fs::metadata(repo.common_dir.join("info/attributes"));
+        let look = |meta: std::fs::Metadata| {
+            let (inode, size) = (meta.ino().cast_signed(), meta.size().cast_signed());
+            [inode, size, meta.mtime(), meta.ctime(), meta.ctime_nsec()]
+        };
+        Attributes(meta.ok().map(look))
+    }
 }
 
 impl Settings {

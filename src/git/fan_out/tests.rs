@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::git::testing::{Sandbox, git_in};
@@ -19,7 +20,7 @@ fn blanks(dir: &Path, count: usize) -> (Repository, Oid, Vec<Blank>) {
         let path = dir.parent().unwrap().join(format!("ours{number}"));
         let branch = Text::from(format!("refs/heads/ours{number}"));
         add(&repo, &path, &branch, &commit, NewBranch::Create).unwrap();
-        Blank { admin_dir: admin_dir(&path).unwrap(), path }
+        Blank { admin_dir: admin_dir(&path).unwrap(), path, spare: None }
     };
     let blanks = (0..count).map(blank).collect();
     (repo, commit, blanks)
@@ -94,32 +95,139 @@ fn admin_files(blank: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     found
 }
 
-/// Makes worktrees in both ways, and compares them. Returns one of ours.
+fn fan_out(repo: &Repository, commit: &Oid, blanks: &[Blank]) -> Vec<Result<()>> {
+    FanOut::default().write(repo, commit, blanks).into_iter().map(|outcome| outcome.map(drop)).collect()
+}
+
+/// Makes worktrees in both ways, and compares them; then those that take over what agents left behind.
+/// Returns one of the first.
 fn compare(dir: &Path) -> PathBuf {
-    let (repo, commit, blanks) = blanks(dir, 2);
-    let gits = dir.parent().unwrap().join("gits");
-    git_in(dir, &["worktree", "add", "-q", "-b", "gits", gits.to_str().unwrap()]);
-    for result in fan_out(&repo, &commit, &blanks) {
-        result.unwrap();
-    }
-    let gits_admin = admin_dir(&gits).unwrap();
-    for Blank { path, admin_dir } in &blanks {
-        let (ours, theirs) = (files(path), files(&gits));
-        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
-        for (name, file) in &theirs {
-            assert!(ours[name] == *file, "{name:?} differs");
-        }
-        // Before git had a chance to put anything right.
-        let hash = repo.hex_len / 2;
-        assert!(masked(admin_dir, hash) == masked(&gits_admin, hash), "the index differs");
-        assert_eq!(admin_files(admin_dir), admin_files(&gits_admin));
-        git_in(path, &["diff-files", "--quiet"]);
-        git_in(path, &["diff-index", "--quiet", "HEAD"]);
-        assert_eq!(git_in(path, &["status", "--porcelain"]), "");
-        assert_eq!(git_in(path, &["write-tree"]), git_in(dir, &["rev-parse", "HEAD^{tree}"]));
+    let (repo, commit, blanks) = blanks(dir, 3);
+    let mut outcomes = FanOut::default().write(&repo, &commit, &blanks);
+    blanks.iter().for_each(|blank| compare_with_gits(&repo, blank));
+    let spare = outcomes.pop().unwrap().unwrap();
+    outcomes.into_iter().for_each(|outcome| drop(outcome.unwrap()));
+    if let Some(spare) = spare.map(settle) {
+        meddle(&blanks[2].path);
+        let (blank, outcome) = take_over(&repo, &commit, &blanks[2].path, spare);
+        outcome.unwrap();
+        compare_with_gits(&repo, &blank);
     }
     git_in(dir, &["fsck", "--strict", "--no-dangling", "--no-progress"]);
     blanks[0].path.clone()
+}
+
+/// Compares a worktree with one that git makes of the same commit.
+fn compare_with_gits(repo: &Repository, Blank { path, admin_dir, .. }: &Blank) {
+    let gits = path.with_file_name("gits");
+    git_in(&repo.common_dir, &["worktree", "add", "-q", "--detach", gits.to_str().unwrap(), &tip(path)]);
+    git_in(&gits, &["checkout", "-q", "-B", "gits"]);
+    git_in(&repo.common_dir, &["worktree", "remove", "--force", gits.to_str().unwrap()]);
+    git_in(&repo.common_dir, &["worktree", "add", "-q", gits.to_str().unwrap(), "gits"]);
+    let gits_admin = crate::git::admin_dir(&gits).unwrap();
+    let (ours, theirs) = (files(path), files(&gits));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for (name, file) in &theirs {
+        assert!(ours[name] == *file, "{name:?} differs: {:o} {:o}", ours[name].0, file.0);
+    }
+    // Before git had a chance to put anything right.
+    let hash = repo.hex_len / 2;
+    assert!(masked(admin_dir, hash) == masked(&gits_admin, hash), "the index differs");
+    assert_eq!(admin_files(admin_dir), admin_files(&gits_admin));
+    git_in(path, &["diff-files", "--quiet"]);
+    git_in(path, &["diff-index", "--quiet", "HEAD"]);
+    assert_eq!(git_in(path, &["status", "--porcelain"]), "");
+    assert_eq!(git_in(path, &["write-tree"]), git_in(path, &["rev-parse", "HEAD^{tree}"]));
+    git_in(&repo.common_dir, &["worktree", "remove", "--force", gits.to_str().unwrap()]);
+    git_in(&repo.common_dir, &["branch", "-q", "-D", "gits"]);
+}
+
+fn tip(path: &Path) -> String {
+    git_in(path, &["rev-parse", "HEAD"])
+}
+
+/// Waits for the clock to tick.
+fn settle(filled: Filled) -> Known {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let now = [u32::try_from(now.as_secs()).unwrap(), now.subsec_nanos()];
+    while crate::sys::file_clock().unwrap() <= now {}
+    filled.settle()
+}
+
+/// A new worktree that takes over the files of another, and what became of it.
+fn take_over(repo: &Repository, commit: &Oid, from: &Path, known: Known) -> (Blank, Outcome) {
+    take_over_as(repo, commit, from, known, false)
+}
+
+fn take_over_as(repo: &Repository, commit: &Oid, from: &Path, known: Known, warm: bool) -> (Blank, Outcome) {
+    let mut name = from.file_name().unwrap().to_owned();
+    name.push("-again");
+    let path = from.with_file_name(&name);
+    let branch = Text::from(format!("refs/heads/{}", name.display()));
+    add(repo, &path, &branch, commit, NewBranch::Create).unwrap();
+    let link = fs::read(path.join(".git")).unwrap();
+    let admin_dir = admin_dir(&path).unwrap();
+    fs::remove_dir_all(&path).unwrap();
+    fs::rename(from, &path).unwrap();
+    let spare = Some(Arc::new(Spare { tree: from.to_owned(), known, warm }));
+    let blank = Blank { path, admin_dir, spare };
+    let outcome = FanOut::default().write(repo, commit, std::slice::from_ref(&blank)).pop().unwrap();
+    fs::write(blank.path.join(".git"), link).unwrap();
+    git_in(&repo.common_dir, &["worktree", "prune"]);
+    (blank, outcome)
+}
+
+/// Does to a worktree whatever an agent may do to it, to every file something else.
+fn meddle(top: &Path) {
+    let all: Vec<PathBuf> = files(top).into_keys().filter(|path| path.as_os_str() != "README").collect();
+    for (number, name) in all.iter().enumerate() {
+        let path = top.join(name);
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        if meta.is_dir() {
+            match number % 5 {
+                0 => fs::set_permissions(&path, fs::Permissions::from_mode(0o555)).unwrap(),
+                1 => fs::write(path.join("untracked"), "").unwrap(),
+                2 => fs::create_dir_all(path.join("new/directory")).unwrap(),
+                3 => drop(git_in(&path, &["init", "-q", "nested"])),
+                _ => {}
+            }
+            continue;
+        }
+        let times = || fs::FileTimes::new().set_modified(meta.modified().unwrap());
+        let replace = |what: &dyn Fn()| {
+            let dir = path.parent().filter(|dir| *dir != top);
+            let open = || fs::Permissions::from_mode(0o755);
+            dir.into_iter().for_each(|dir| fs::set_permissions(dir, open()).unwrap());
+            fs::remove_file(&path).unwrap();
+            what();
+        };
+        match number % 11 {
+            0 if meta.is_file() => {
+                // Of the same size and age.
+                let size = meta.len().try_into().unwrap();
+                let mut file = fs::File::options().write(true).open(&path).unwrap();
+                file.write_all(&vec![b'!'; size]).unwrap();
+                file.set_times(times()).unwrap();
+            }
+            1 if meta.is_file() => fs::write(&path, "changed").unwrap(),
+            2 if meta.is_file() => fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap(),
+            3 => replace(&|| {}),
+            4 => replace(&|| symlink("README", &path).unwrap()),
+            5 => replace(&|| write(&path, "a/directory", "")),
+            6 => replace(&|| fs::write(&path, "another").unwrap()),
+            7 if meta.is_file() => {
+                fs::hard_link(&path, top.with_file_name(format!("link-{number}"))).unwrap()
+            }
+            8 => fs::rename(&path, top.join(format!("renamed-{number}"))).unwrap(),
+            _ => {}
+        }
+    }
+    write(top, ".gitignore", "*.log\n");
+    write(top, "ignored.log", "");
+    write(top, ".gitattributes", "* text eol=crlf\n");
+    fs::create_dir(top.join("closed")).unwrap();
+    fs::write(top.join("closed/file"), "").unwrap();
+    fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o500)).unwrap();
 }
 
 /// Whether we have written a file: those are made older than they are.
@@ -171,6 +279,130 @@ fn files_of_every_kind() {
     hostile(&sandbox.repo);
     let ours = compare(&sandbox.repo);
     assert!(is_ours(&ours, "run.sh") && is_ours(&ours, "dangling") && is_ours(&ours, "many/0/0"));
+}
+
+/// By what a file is told from a later one, for all files.
+fn inodes(top: &Path) -> BTreeMap<PathBuf, (u64, i64, i64)> {
+    let inode = |path: PathBuf| {
+        let meta = top.join(&path).symlink_metadata().unwrap();
+        (!meta.is_dir()).then(|| (path, (meta.ino(), meta.ctime(), meta.ctime_nsec())))
+    };
+    files(top).into_keys().filter_map(inode).collect()
+}
+
+#[test]
+fn files_that_nobody_touched_are_used_again() {
+    let sandbox = Sandbox::new();
+    hostile(&sandbox.repo);
+    let (repo, commit, blanks) = blanks(&sandbox.repo, 1);
+    let filled = FanOut::default().write(&repo, &commit, &blanks).pop().unwrap().unwrap().unwrap();
+    let (known, path) = (settle(filled), &blanks[0].path);
+    let before = inodes(path);
+    write(path, "many/0/0", "changed");
+    git_in(path, &["rm", "-q", "many/1/1"]);
+    commit_index(path);
+    let (blank, outcome) = take_over(&repo, &commit, path, known);
+    compare_with_gits(&repo, &blank);
+    let mut after = inodes(&blank.path);
+    after.retain(|path, inode| before.get(path) != Some(inode));
+    let new: Vec<&Path> = after.keys().map(PathBuf::as_path).collect();
+    assert_eq!(new, ["many/0/0", "many/1/1"].map(Path::new));
+    // And once more, since what was kept is known as what was written is.
+    let known = settle(outcome.unwrap().unwrap());
+    let before = inodes(&blank.path);
+    let (blank, outcome) = take_over(&repo, &commit, &blank.path, known);
+    outcome.unwrap();
+    compare_with_gits(&repo, &blank);
+    let differ = inodes(&blank.path).into_iter().filter(|(path, inode)| before[path] != *inode);
+    assert_eq!(differ.count(), 0);
+}
+
+#[test]
+fn files_of_another_commit_are_used_again() {
+    let sandbox = Sandbox::new();
+    let dir = &sandbox.repo;
+    hostile(dir);
+    sandbox.git(&["tag", "one"]);
+    sandbox.git(&["rm", "-rq", "many/0", "a.b", "ab", "dangling", "mod/sub"]);
+    write(dir, "many/0", "was a directory");
+    write(dir, "a.b/was/a", "file");
+    write(dir, "many/1/1", "changed");
+    write(dir, "mod/sub/was", "a submodule");
+    symlink("README", dir.join("ab")).unwrap();
+    symlink("somewhere/else", dir.join("dangling")).unwrap();
+    write(dir, ".gitattributes", "*0 text eol=crlf\nREADME -text\nmany/2/* ident\n");
+    fs::set_permissions(dir.join("run.sh"), fs::Permissions::from_mode(0o644)).unwrap();
+    git_in(dir, &["add", "-A"]);
+    commit_index(dir);
+    let repo = Repository::discover(dir).unwrap();
+    for (number, (from, to)) in [("one", "main"), ("main", "one")].into_iter().enumerate() {
+        let [from, to]: [Oid; 2] =
+            [from, to].map(|name| sandbox.rev(&format!("{name}^{{}}")).try_into().unwrap());
+        let path = dir.parent().unwrap().join(format!("from{number}"));
+        add(&repo, &path, &format!("refs/heads/from{number}").into(), &from, NewBranch::Create).unwrap();
+        let blank = Blank { admin_dir: admin_dir(&path).unwrap(), path, spare: None };
+        let filled = FanOut::default().write(&repo, &from, std::slice::from_ref(&blank)).pop().unwrap();
+        let known = settle(filled.unwrap().unwrap());
+        let before = inodes(&blank.path);
+        let (blank, outcome) = take_over(&repo, &to, &blank.path, known);
+        outcome.unwrap();
+        compare_with_gits(&repo, &blank);
+        let after = inodes(&blank.path);
+        let same = |name: &str| before[Path::new(name)] == after[Path::new(name)];
+        assert!(!same("run.sh") && same("big") && same("many/3/3") && !same("many/1/1"));
+    }
+}
+
+#[test]
+fn ignored_files_stay_in_a_warm_one() {
+    let sandbox = Sandbox::new();
+    hostile(&sandbox.repo);
+    sandbox.write(".gitignore", "/target/\n*.o\nmany/0/0\n");
+    sandbox.git(&["add", "-A", "-f"]);
+    commit_index(&sandbox.repo);
+    let (repo, commit, blanks) = blanks(&sandbox.repo, 1);
+    let filled = FanOut::default().write(&repo, &commit, &blanks).pop().unwrap().unwrap().unwrap();
+    let (known, path) = (settle(filled), &blanks[0].path);
+    for name in ["target/debug/x", "many/1/x.o", "many/1/untracked", "untracked/y", "new.o/z"] {
+        write(path, name, "built");
+    }
+    write(path, "many/0/0", "changed, and ignored were it not tracked");
+    git_in(path, &["init", "-q", "nested"]);
+    let built = inodes(path)[Path::new("target/debug/x")];
+    let (blank, outcome) = take_over_as(&repo, &commit, path, known, true);
+    outcome.unwrap();
+    let top = &blank.path;
+    assert_eq!(inodes(top)[Path::new("target/debug/x")], built);
+    assert_eq!(fs::read(top.join("many/0/0")).unwrap(), fs::read(sandbox.repo.join("many/0/0")).unwrap());
+    let age = top.join("many/0/0").metadata().unwrap();
+    assert!(age.ctime() - age.mtime() < 2, "what is built from it must be built again");
+    let ignored = git_in(top, &["status", "--porcelain", "--ignored"]);
+    assert_eq!(ignored, "!! many/1/x.o\n!! new.o/\n!! target/");
+}
+
+#[test]
+fn a_directory_with_attributes_is_made_anew() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a/b", "b");
+    sandbox.commit("files");
+    for place in ["", "a"] {
+        let (repo, commit, blanks) = blanks(&sandbox.repo, 1);
+        let filled = FanOut::default().write(&repo, &commit, &blanks).pop().unwrap().unwrap().unwrap();
+        let (known, path) = (settle(filled), &blanks[0].path);
+        let before = inodes(path);
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(path.join(place), "user.agent", b"1", flags).is_err() {
+            return eprintln!("skipped: the file system has no attributes of that kind");
+        }
+        let (blank, outcome) = take_over(&repo, &commit, path, known);
+        outcome.unwrap();
+        compare_with_gits(&repo, &blank);
+        let after = inodes(&blank.path);
+        assert!(before[Path::new("a/b")] != after[Path::new("a/b")]);
+        assert_eq!(before[Path::new("README")] == after[Path::new("README")], place == "a");
+        git_in(&sandbox.repo, &["worktree", "remove", "--force", blank.path.to_str().unwrap()]);
+        git_in(&sandbox.repo, &["branch", "-q", "-D", "ours0", "ours0-again"]);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::index::Stat;
 use super::listing::{EXECUTABLE, Entry, Listing, PLAIN, SYMLINK};
+use super::reuse::{self, Kept, Print, Spare};
 use super::{in_parallel, in_parallel_with};
 use crate::git::Repository;
 use crate::git::index::GITLINK;
@@ -31,6 +32,10 @@ const OLDER: Duration = Duration::from_secs(2);
 pub(super) struct Target {
     path: PathBuf,
     root: OwnedFd,
+    /// What it has already.
+    kept: Kept,
+    /// The age of its files means something to what is built from them.
+    warm: bool,
     trouble: OnceLock<Trouble>,
 }
 
@@ -43,16 +48,25 @@ pub(super) enum Trouble {
 }
 
 impl Target {
-    /// Opens a worktree, which must be empty.
-    pub(super) fn open(path: &Path) -> Result<Target> {
+    /// Opens a worktree, which must be empty, or have the files of one that is done with.
+    pub(super) fn open(path: &Path, spare: Option<&Spare>, listing: &Listing) -> Result<Target> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
         let root = fs::open(path, flags, Mode::empty())?;
+        let target = |kept, warm, root| {
+            Ok(Target { path: path.to_owned(), root, kept, warm, trouble: OnceLock::new() })
+        };
+        if let Some(spare) = spare {
+            match reuse::sweep(&root, spare, path, listing) {
+                Ok(kept) => return target(kept, spare.warm, root),
+                Err(_) => reuse::empty(path)?,
+            }
+        }
         for entry in fs::Dir::read_from(&root)? {
             if ![&b"."[..], b"..", b".git"].contains(&entry?.file_name().to_bytes()) {
                 bail!("{} is not empty", path.display());
             }
         }
-        Ok(Target { path: path.to_owned(), root, trouble: OnceLock::new() })
+        target(Kept::default(), false, root)
     }
 
     /// What went wrong, if anything did.
@@ -85,9 +99,16 @@ impl Target {
     }
 }
 
-/// Writes everything but the files that are git's. Gives for each worktree what its index is to remember.
-pub(super) fn write(repo: &Repository, listing: &Listing, targets: &[&Target]) -> Vec<Vec<Stat>> {
-    in_parallel(targets, |target| make_dirs(listing, target));
+/// What was written in a worktree, or was there, in the order of the listing.
+pub(super) struct Written {
+    /// What the index is to remember.
+    pub(super) files: Vec<Stat>,
+    pub(super) dirs: Vec<Print>,
+}
+
+/// Writes everything but the files that are git's.
+pub(super) fn write(repo: &Repository, listing: &Listing, targets: &[&Target]) -> Vec<Written> {
+    let dirs = in_parallel(targets, |target| make_dirs(listing, target));
     let times = times();
     let shared = repo.gix().into_sync();
     let reader = || {
@@ -95,11 +116,12 @@ pub(super) fn write(repo: &Repository, listing: &Listing, targets: &[&Target]) -
         gix.objects.set_pack_cache(|| Box::new(MemoryCappedHashmap::new(BASES)));
         Reader { gix, buffer: Vec::new() }
     };
-    let chunks = listing.entries.chunks(AT_A_TIME);
-    let written = in_parallel_with(chunks, reader, |reader, some| {
+    let chunks = listing.entries.chunks(AT_A_TIME).enumerate();
+    let written = in_parallel_with(chunks, reader, |reader, (number, some)| {
         let mut stats = vec![vec![Stat::default(); some.len()]; targets.len()];
         for (at, entry) in some.iter().enumerate().filter(|(_, entry)| is_file(entry)) {
-            write_file(reader, entry, targets, &times, |target, stat| stats[target][at] = stat);
+            let place = number * AT_A_TIME + at;
+            write_file(reader, (place, entry), targets, &times, |target, stat| stats[target][at] = stat);
         }
         stats
     });
@@ -113,13 +135,14 @@ pub(super) fn write(repo: &Repository, listing: &Listing, targets: &[&Target]) -
     let links = read_links(&mut reader(), listing, targets);
     in_parallel(targets.iter().zip(&mut stats), |(target, stats)| {
         for (at, link) in &links {
-            let entry = &listing.entries[*at];
-            let made =
-                target.try_to(entry.path.as_bstr(), |root| make_link(root, entry, link.as_deref(), &times));
-            stats[*at] = made.unwrap_or_default();
+            let (entry, kept) = (&listing.entries[*at], target.kept.file(*at));
+            let make = || {
+                target.try_to(entry.path.as_bstr(), |root| make_link(root, entry, link.as_deref(), &times))
+            };
+            stats[*at] = kept.or_else(make).unwrap_or_default();
         }
     });
-    stats
+    stats.into_iter().zip(dirs).map(|(files, dirs)| Written { files, dirs }).collect()
 }
 
 /// Reads blobs, one at a time.
@@ -154,26 +177,35 @@ fn times() -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-fn make_dirs(listing: &Listing, target: &Target) {
-    for dir in &listing.dirs {
-        let made = target
-            .try_to(dir.as_bstr(), |root| fs::mkdirat(root, dir.as_slice(), Mode::from_raw_mode(0o777)));
-        if made.is_none() {
-            return;
-        }
-    }
+fn make_dirs(listing: &Listing, target: &Target) -> Vec<Print> {
+    let make = |dir: &BStr| {
+        target.try_to(dir, |root| {
+            fs::mkdirat(root, dir.as_bytes(), Mode::from_raw_mode(0o777))?;
+            fs::statat(root, dir.as_bytes(), AtFlags::SYMLINK_NOFOLLOW).map(|stat| Print::of(&stat))
+        })
+    };
+    let dirs = listing.dirs.iter().enumerate();
+    dirs.map_while(|(at, dir)| target.kept.dir(at).or_else(|| make(dir.as_bstr()))).collect()
 }
 
-/// Decodes a file once, and writes it to all worktrees.
+/// Decodes a file once, and writes it to all worktrees that don't have it.
 fn write_file(
     reader: &mut Reader,
-    entry: &Entry,
+    (place, entry): (usize, &Entry),
     targets: &[&Target],
     times: &Timestamps,
     mut note: impl FnMut(usize, Stat),
 ) {
+    let kept = |target: &&Target| target.kept.file(place);
+    for (at, stat) in targets.iter().enumerate().filter_map(|(at, target)| Some((at, kept(target)?))) {
+        note(at, stat);
+    }
+    if targets.iter().all(|target| kept(target).is_some()) {
+        return;
+    }
     let Some(content) = reader.blob(entry, targets) else { return };
-    for (at, target) in targets.iter().enumerate() {
+    for (at, target) in targets.iter().enumerate().filter(|(_, target)| kept(target).is_none()) {
+        let times = (!target.warm).then_some(times);
         if let Some(stat) = target.try_to(entry.path.as_bstr(), |root| make_file(root, entry, content, times))
         {
             note(at, stat);
@@ -181,7 +213,12 @@ fn write_file(
     }
 }
 
-fn make_file(root: &OwnedFd, entry: &Entry, content: &[u8], times: &Timestamps) -> Result<Stat, Errno> {
+fn make_file(
+    root: &OwnedFd,
+    entry: &Entry,
+    content: &[u8],
+    times: Option<&Timestamps>,
+) -> Result<Stat, Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(if entry.mode == EXECUTABLE { 0o777 } else { 0o666 });
     let file = fs::openat(root, entry.path.as_slice(), flags, mode)?;
@@ -193,7 +230,9 @@ fn make_file(root: &OwnedFd, entry: &Entry, content: &[u8], times: &Timestamps) 
             Err(error) => return Err(error),
         }
     }
-    fs::futimens(&file, times)?;
+    if let Some(times) = times {
+        fs::futimens(&file, times)?;
+    }
     Ok(Stat::of(&fs::fstat(&file)?))
 }
 
