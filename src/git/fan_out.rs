@@ -216,10 +216,8 @@ impl<'a> Plan<'a> {
     /// `ORIG_HEAD` and the line in the reflog, as `git worktree add` leaves them.
     fn note_reset(&self, admin_dir: &Path) -> Result<()> {
         let committer = self.repo.committer().context("git does not know who commits")?;
-        let line = committer.sign(|who| {
-            let (tip, name, email, time) = (self.commit, who.name, who.email, who.time);
-            format!("{tip} {tip} {name} <{email}> {time}\treset: moving to HEAD\n").into_bytes()
-        });
+        let tip = self.commit.as_str();
+        let line = committer.reflog_line(tip, tip, "reset: moving to HEAD");
         let orig_head = format!("{}\n", self.commit).into_bytes();
         if fs::read(admin_dir.join("ORIG_HEAD")).ok().as_ref() != Some(&orig_head) {
             put(admin_dir, "ORIG_HEAD", &orig_head)?;

@@ -79,6 +79,18 @@ impl Who {
         line
     }
 
+    /// A line of a reflog that is written now; without a message, it ends with the time.
+    pub(super) fn reflog_line(&self, old: &str, new: &str, message: &str) -> Vec<u8> {
+        let mut line = format!("{old} {new} ").into_bytes();
+        line.extend_from_slice(&self.line());
+        if !message.is_empty() {
+            line.push(b'\t');
+            line.extend_from_slice(message.as_bytes());
+        }
+        line.push(b'\n');
+        line
+    }
+
     /// Calls with the signature for a reflog line that is written now.
     pub(super) fn sign<T>(&self, write: impl FnOnce(gix::actor::SignatureRef<'_>) -> T) -> T {
         let time = self.time();

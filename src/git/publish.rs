@@ -31,7 +31,7 @@ use super::recover::{Restored, restore};
 use super::refs::{Head, branch_tip, head, is_ancestor, is_symbolic};
 use super::status::operation_in_progress;
 use super::worktree::{Sight, Worktree, inspect, worktrees};
-use super::{Git, Repository};
+use super::{Git, Repository, ref_edit};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
 
@@ -118,11 +118,11 @@ fn nowhere(repo: &Repository, all: &[Worktree], note: &Note, message: &str) -> R
     if worktrees(repo)?.iter().any(|worktree| worktree.head == target) {
         return Ok(None);
     }
-    let git = match locks.first() {
-        Some(lock) => lock.held_by(repo.git())?,
-        None => repo.git(),
+    let git = || match locks.first() {
+        Some(lock) => lock.held_by(repo.git()),
+        None => Ok(repo.git()),
     };
-    let published = swap(repo, git, note, message)?;
+    let published = swap(repo, &repo.git_dir, git, note, message)?;
     Ok(Some(published.unwrap_or(Published::Done { updated_worktree: None })))
 }
 
@@ -135,8 +135,18 @@ fn moved(repo: &Repository, note: &Note) -> Result<Option<Published>> {
     })
 }
 
-/// Moves the ref; `None` if that worked.
-fn swap(repo: &Repository, git: Git, note: &Note, message: &str) -> Result<Option<Published>> {
+/// Moves the ref, here or by `git`, which runs in `git_dir`; `None` if that worked.
+fn swap(
+    repo: &Repository,
+    git_dir: &Path,
+    git: impl FnOnce() -> Result<Git>,
+    note: &Note,
+    message: &str,
+) -> Result<Option<Published>> {
+    if ref_edit::advance(repo, git_dir, &note.target, (&note.old, &note.new), message) {
+        return Ok(None);
+    }
+    let git = git()?;
     let git = git.retry_locks().args(["update-ref", "-m", message]).arg(note.target.as_os_str());
     let output = git.args([note.new.as_str(), note.old.as_str()]).output()?;
     if output.code == Some(0) {
@@ -181,7 +191,7 @@ fn in_worktree(
         undo(&mut lock, &plan)?;
         return Ok(None);
     }
-    match swap(repo, lock.plain_git()?, note, message) {
+    match swap(repo, &worktree.admin_dir, || lock.plain_git(), note, message) {
         Ok(None) => {
             lock.commit().context("the target has moved, but its checkout still has the old index")?;
             Ok(Some(Published::Done { updated_worktree: Some(top.to_owned()) }))

@@ -5,7 +5,8 @@
 //! then it is git that waits for locks, and git that finds the words.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,22 +45,63 @@ pub(super) enum Edit<'a> {
 
 /// Writes a ref, durably, as `git update-ref --no-deref` would. `false`: nothing was done, ask git.
 pub(super) fn write(repo: &Repository, name: &Text, edit: Edit<'_>) -> bool {
-    is_ours(name) && !is_for_git(repo, name) && try_write(repo, name, edit).is_ok()
+    // git would note it in the reflog of HEAD, too.
+    let is_free = head(&repo.common_dir).is_ok_and(|head| head != Head::Branch(name.clone()));
+    is_ours(name) && !has_hook(repo) && is_free && try_write(repo, name, edit).is_ok()
+}
+
+/// Moves a branch, durably, as a `git update-ref` in `git_dir` would, whose HEAD may be on it. `false`: it has
+/// not moved, ask git.
+pub(super) fn advance(
+    repo: &Repository,
+    git_dir: &Path,
+    name: &Text,
+    (old, new): (&Oid, &Oid),
+    message: &str,
+) -> bool {
+    is_ours(name) && !has_hook(repo) && try_advance(repo, git_dir, name, (old, new), message).is_ok()
+}
+
+fn try_advance(
+    repo: &Repository,
+    git_dir: &Path,
+    name: &Text,
+    (old, new): (&Oid, &Oid),
+    message: &str,
+) -> Result<()> {
+    let edit = Edit::Set { new, expect: Expect::Is(old), message };
+    let is_on_it = || Ok::<bool, anyhow::Error>(head(git_dir)? == Head::Branch(name.clone()));
+    if !is_on_it()? {
+        return try_write(repo, name, edit);
+    }
+    // As git does it: nobody moves HEAD away meanwhile.
+    let _lock = Marker::acquire_to_hold_resource(git_dir.join("HEAD"), PATIENCE, None, 0)?;
+    let log = git_dir.join("logs/HEAD");
+    let mut log = match reflogs(repo)? {
+        WriteReflog::Disable => None,
+        // Where there is none yet, git makes it.
+        _ => Some(File::options().append(true).open(log)?),
+    };
+    let committer = repo.committer().context("git does not know who commits")?;
+    if !is_on_it()? {
+        bail!("HEAD has moved");
+    }
+    try_write(repo, name, edit)?;
+    if let Some(log) = &mut log {
+        // The ref has moved, whatever becomes of this.
+        let _ = log.write_all(&committer.reflog_line(old.as_str(), new.as_str(), message));
+    }
+    Ok(())
 }
 
 fn is_ours(name: &Text) -> bool {
     ["refs/heads/", "refs/parallel/"].iter().any(|prefix| name.as_bstr().starts_with(prefix.as_bytes()))
 }
 
-/// Whether git would do more than write this one ref: run a hook, or note it in the reflog of HEAD too.
-fn is_for_git(repo: &Repository, name: &Text) -> bool {
+/// Whether git would run a hook.
+fn has_hook(repo: &Repository) -> bool {
     let places = [Some(&repo.common_dir), repo.main_worktree.as_ref(), repo.workdir.as_ref()];
-    let hook = places.iter().flatten().any(|place| may_run(repo, "reference-transaction", place));
-    hook || match head(&repo.common_dir) {
-        Ok(Head::Branch(branch)) => branch == *name,
-        Ok(Head::Detached(_)) => false,
-        Err(_) => true,
-    }
+    places.iter().flatten().any(|place| may_run(repo, "reference-transaction", place))
 }
 
 fn try_write(repo: &Repository, name: &Text, edit: Edit<'_>) -> Result<()> {
@@ -313,6 +355,46 @@ mod tests {
         assert!(repo.common_dir.join("hooked").exists());
         fs::remove_file(hook).unwrap();
         assert!(delete(&repo, TOPIC, &first));
+    }
+
+    #[test]
+    fn a_branch_moves_with_the_head_that_is_on_it() {
+        let sandbox = Sandbox::new();
+        let main = Text::from("refs/heads/main");
+        let (first, second) = (sandbox.oid("HEAD"), sandbox.commit("second"));
+        let logs = || {
+            let log = |name| sandbox.git(&["log", "-g", "--format=%H %gn %ge %gs", name]);
+            (log("HEAD"), log("main"))
+        };
+        let back = || sandbox.git(&["update-ref", "refs/heads/main", first.as_str()]);
+        let forth = (&first, &second);
+        let repo = sandbox.repository();
+        back();
+        assert!(advance(&repo, &repo.git_dir, &main, forth, "parallel: land x"));
+        let ours = logs();
+        for log in ["HEAD", "refs/heads/main"].map(|name| repo.common_dir.join("logs").join(name)) {
+            let all = fs::read_to_string(&log).unwrap();
+            let ends = all.match_indices('\n').map(|(at, _)| at + 1).rev().nth(2).unwrap();
+            fs::write(log, &all[..ends]).unwrap();
+        }
+        back();
+        let move_it = ["update-ref", "-m", "parallel: land x", "refs/heads/main"];
+        sandbox.git(&[&move_it[..], &[second.as_str(), first.as_str()]].concat());
+        assert_eq!(logs(), ours);
+        assert!(!advance(&repo, &repo.git_dir, &main, forth, "it is there already"));
+        back();
+        fs::write(repo.git_dir.join("HEAD.lock"), "").unwrap();
+        assert!(!advance(&repo, &repo.git_dir, &main, forth, "somebody moves HEAD"));
+        fs::remove_file(repo.git_dir.join("HEAD.lock")).unwrap();
+        sandbox.git(&["config", "core.logAllRefUpdates", "false"]);
+        let before = logs();
+        assert!(!advance(&sandbox.repository(), &repo.git_dir, &main, forth, "git goes on with a reflog"));
+        assert_eq!(logs(), before);
+        sandbox.git(&["checkout", "-q", "--detach"]);
+        sandbox.git(&["config", "--unset", "core.logAllRefUpdates"]);
+        assert!(advance(&sandbox.repository(), &repo.git_dir, &main, forth, "no HEAD is on it"));
+        assert!(!repo.git_dir.join("HEAD.lock").exists());
+        sandbox.fsck();
     }
 
     #[test]

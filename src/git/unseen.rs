@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bstr::ByteSlice;
 
 use super::fan_out::{Blank, Spare};
 use super::removal::{aside, delete_tree};
@@ -146,18 +145,9 @@ impl Unseen {
         let dir = self.admin.join("logs");
         fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let (null, base) = (self.repo.null_oid(), &self.base);
-        let mut lines = Vec::new();
-        committer.sign(|who| {
-            let (name, email, time) = (who.name, who.email, who.time);
-            for (old, message) in [(null.as_str(), ""), (base.as_str(), "\treset: moving to HEAD")] {
-                lines.extend_from_slice(format!("{old} {base} ").as_bytes());
-                for part in [name.as_bytes(), b" <", email.as_bytes(), b"> ", time.as_bytes()] {
-                    lines.extend_from_slice(part);
-                }
-                lines.extend_from_slice(message.as_bytes());
-                lines.push(b'\n');
-            }
-        });
+        let lines = [(null.as_str(), ""), (base.as_str(), "reset: moving to HEAD")]
+            .map(|(old, message)| committer.reflog_line(old, base.as_str(), message))
+            .concat();
         let log = dir.join("HEAD");
         fs::write(&log, lines).with_context(|| format!("cannot write {}", log.display()))
     }

@@ -145,12 +145,12 @@ fn is_ready(run: &Run, task: &Task) -> bool {
 }
 
 /// The next finished task, in the order in which they became ready, as long as there is a free place to
-/// check it in. Without a check, one at a time suffices.
+/// check it in. Without a check, the next one is made while the one before it is published.
 fn next_in_line(run: &Run, queue: &[&Task], footing: Footing) -> Option<Action> {
     let unproven = queue.iter().filter(|task| task.verdict.is_none() && !run.is_proven(task)).count();
     let room = match &run.spec.verify {
         Some(verify) => unproven < verify.jobs as usize,
-        None => run.spec.atomic || queue.is_empty(),
+        None => run.spec.atomic || queue.len() < 2,
     };
     let ready = run.tasks.iter().filter(|t| is_ready(run, t) && t.stop.is_none());
     let first = ready.min_by_key(|t| t.ready).filter(|_| room)?;
