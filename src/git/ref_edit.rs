@@ -5,11 +5,12 @@
 //! then it is git that waits for locks, and git that finds the words.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bstr::ByteSlice;
-use gix::lock::acquire::Fail;
+use gix::lock::{Marker, acquire::Fail};
 use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit, RefLog};
 use gix::refs::{FullName, Target, store::WriteReflog};
 
@@ -17,6 +18,9 @@ use super::Repository;
 use super::hooks::may_run;
 use super::refs::{Expect, Head, head};
 use crate::run::{Oid, Text};
+
+/// How long another's lock is waited for before git is asked, which waits longer.
+const PATIENCE: Fail = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
 
 /// What shall become of a ref.
 #[derive(Clone, Copy)]
@@ -61,36 +65,26 @@ fn try_write(repo: &Repository, name: &Text, edit: Edit<'_>) -> Result<()> {
     if repo.common_dir.join(name.as_path()).is_dir() {
         bail!("{name} is a folder of other refs, or was one");
     }
+    match edit {
+        Edit::Set { new, expect, message } => try_set(repo, name, new, expect, message),
+        Edit::Delete(old) => try_delete(repo, name, old),
+    }
+}
+
+fn try_set(repo: &Repository, name: &Text, new: &Oid, expect: Expect<'_>, message: &str) -> Result<()> {
     let mut gix = repo.gix();
     gix.refs.write_reflog = reflogs(repo)?;
     let is_log = repo.common_dir.join("logs").join(name.as_path()).is_file();
-    let (change, logged) = match edit {
-        Edit::Set { new, expect, message } => {
-            check_new(&gix, name, new)?;
-            let logged = match gix.refs.write_reflog {
-                WriteReflog::Disable if is_log => bail!("git goes on with a reflog that is there"),
-                WriteReflog::Disable => false,
-                WriteReflog::Normal => is_log || name.as_bstr().starts_with(b"refs/heads/"),
-                WriteReflog::Always => true,
-            };
-            (set(new, expect, message)?, logged)
-        }
-        Edit::Delete(old) => {
-            let packed = gix.refs.cached_packed_buffer()?;
-            if packed
-                .map(|packed| packed.try_find(name.as_bstr()).map(|found| found.is_some()))
-                .transpose()?
-                == Some(true)
-            {
-                bail!("the packed refs are git's to write");
-            }
-            let expected = PreviousValue::MustExistAndMatch(Target::Object(Repository::gix_id(old)?));
-            (Change::Delete { expected, log: RefLog::AndReference }, false)
-        }
+    check_new(&gix, name, new)?;
+    let logged = match gix.refs.write_reflog {
+        WriteReflog::Disable if is_log => bail!("git goes on with a reflog that is there"),
+        WriteReflog::Disable => false,
+        WriteReflog::Normal => is_log || name.as_bstr().starts_with(b"refs/heads/"),
+        WriteReflog::Always => true,
     };
+    let change = set(new, expect, message)?;
     let change = RefEdit { change, name: FullName::try_from(name.as_bstr().to_owned())?, deref: false };
-    let patience = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
-    let prepared = gix.refs.transaction().prepare([change], patience, patience)?;
+    let prepared = gix.refs.transaction().prepare([change], PATIENCE, PATIENCE)?;
     sync_new_value(repo, name)?;
     let done = match logged {
         true => {
@@ -98,13 +92,40 @@ fn try_write(repo: &Repository, name: &Text, edit: Edit<'_>) -> Result<()> {
         }
         false => prepared.commit(None)?,
     };
-    if matches!(edit, Edit::Delete(_)) {
-        // Goes with the last loose branch, but not in git.
-        let _ = fs::create_dir(repo.common_dir.join("refs/heads"));
-    }
     let was_there = done.iter().any(|edit| edit.change.previous_value().is_some());
-    if was_there && matches!(edit, Edit::Set { expect: Expect::MustNotExist, .. }) {
+    if was_there && matches!(expect, Expect::MustNotExist) {
         bail!("it is there already"); // gix lets that pass, and writes nothing, if it is at the same commit
+    }
+    Ok(())
+}
+
+/// Holds both locks, as git does: a `git pack-refs` at work meanwhile would bring the ref back from what it has
+/// read. gix would wait for a lock on the packed refs that is ours already, and takes none where there are none.
+fn try_delete(repo: &Repository, name: &Text, old: &Oid) -> Result<()> {
+    let path = repo.common_dir.join(name.as_path());
+    let loose = Marker::acquire_to_hold_resource(&path, PATIENCE, None, 0)?;
+    let packed = Marker::acquire_to_hold_resource(repo.common_dir.join("packed-refs"), PATIENCE, None, 0)?;
+    if let Some(packed) = repo.gix().refs.open_packed_buffer()?
+        && packed.try_find(name.as_bstr())?.is_some()
+    {
+        bail!("the packed refs are git's to write");
+    }
+    if !path.symlink_metadata()?.is_file() || fs::read(&path)?.trim_ascii_end() != old.as_str().as_bytes() {
+        bail!("it is somewhere else");
+    }
+    let log = repo.common_dir.join("logs").join(name.as_path());
+    match fs::remove_file(&log) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::remove_file(&path)?,
+    }
+    drop((packed, loose));
+    for file in [path, log] {
+        let folders = file
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| !["refs", "refs/heads"].iter().any(|end| folder.ends_with(end)));
+        // One that still has something in it stays, and with it all above.
+        let _ = folders.map(fs::remove_dir).try_for_each(|removed| removed);
     }
     Ok(())
 }
@@ -156,7 +177,7 @@ fn sync_new_value(repo: &Repository, name: &Text) -> Result<()> {
     lock.push(".lock");
     match File::open(&lock) {
         Ok(file) => file.sync_all().context("cannot sync a ref"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).context("cannot read a ref's lock"),
     }
 }
@@ -320,6 +341,23 @@ mod tests {
             });
             set().unwrap();
         });
+    }
+
+    #[test]
+    fn deletions_wait_for_a_pack_refs_at_work() {
+        let sandbox = Sandbox::new();
+        let repo = sandbox.repository();
+        let first = sandbox.oid("HEAD");
+        assert!(create(&repo, TOPIC, &first) && create(&repo, PIN, &first));
+        let lock = repo.common_dir.join("packed-refs.lock");
+        fs::write(&lock, "").unwrap();
+        assert!(!delete(&repo, TOPIC, &first), "it could be brought back");
+        fs::remove_file(&lock).unwrap();
+        assert!(delete(&repo, TOPIC, &first) && !lock.exists());
+        sandbox.git(&["pack-refs", "--all", "--prune"]);
+        assert!(update(&repo, PIN, &first, &sandbox.commit("second")) && create(&repo, TOPIC, &first));
+        assert!(delete(&repo, TOPIC, &first), "not one of the packed refs");
+        assert!(!repo.common_dir.join("refs/heads/feature").exists() && !lock.exists());
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub fn set_ref(repo: &Repository, name: &Text, new: &Oid, expect: Expect<'_>, me
 /// # Errors
 /// git's own words, if it is somewhere else or can't be deleted.
 pub fn delete_ref(repo: &Repository, name: &Text, old: &Oid) -> Result<()> {
-    if holding_packed_refs(repo, || ref_edit::write(repo, name, Edit::Delete(old))) {
+    if ref_edit::write(repo, name, Edit::Delete(old)) {
         return Ok(());
     }
     let git = repo.git().retry_locks().args(["update-ref", "--no-deref", "-d"]);
@@ -164,18 +164,6 @@ pub fn delete_ref(repo: &Repository, name: &Text, old: &Oid) -> Result<()> {
         Err(error) if error.is::<GitError>() && branch_tip(repo, name)?.is_none() => Ok(()),
         other => other.map(drop),
     }
-}
-
-/// Deletes a loose ref as git does: while no `git pack-refs` can be at work, which would bring it back from what
-/// it has read. `false` if that can't be had, or refs are packed already: then it is for git.
-fn holding_packed_refs(repo: &Repository, delete: impl FnOnce() -> bool) -> bool {
-    let lock = repo.common_dir.join("packed-refs.lock");
-    if repo.common_dir.join("packed-refs").exists() || std::fs::File::create_new(&lock).is_err() {
-        return false;
-    }
-    let deleted = !repo.common_dir.join("packed-refs").exists() && delete();
-    let _ = std::fs::remove_file(&lock);
-    deleted
 }
 
 /// Whether `ancestor` is `commit` or in its history.
