@@ -20,6 +20,7 @@ mod fan_out;
 mod foretell;
 mod guard;
 mod here;
+mod history;
 mod hooks;
 mod identity;
 mod include;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context, Result, anyhow};
 
 use super::counted::exists;
+use super::history::Commits;
 use super::identity::{Part, Who, may_differ};
 use super::{Config, Git};
 use crate::error::{Failure, exit};
@@ -31,13 +32,14 @@ pub struct Repository {
     known: Arc<Known>,
 }
 
-/// What git is asked at most once; `None` where it could not tell.
+/// What git is asked, or read, at most once; `None` where it could not tell.
 #[derive(Default)]
 struct Known {
     config: OnceLock<Option<Config>>,
     committer: OnceLock<Option<Who>>,
     author: OnceLock<Option<Who>>,
     attributes: OnceLock<bool>,
+    commits: Commits,
 }
 
 impl Repository {
@@ -128,6 +130,11 @@ impl Repository {
     /// gix, for reading in this process. Its own HEAD is that of the main worktree.
     pub(super) fn gix(&self) -> gix::Repository {
         self.gix.to_thread_local()
+    }
+
+    /// gix, for walking through history.
+    pub(super) fn history(&self) -> gix::Repository {
+        self.known.commits.serve(self.gix())
     }
 
     /// The id as gix has it.
