@@ -1,16 +1,11 @@
-#!/usr/bin/env python3
-"""Measures what it costs to know which of many branches conflict.
+"""What it costs to know which of many branches conflict.
 
 Each branch changes a line in 20 files, 4 of them out of the hundredth of all files that is changed often.
 The same matrix is made by 'git parallel conflicts' and by one 'git merge-tree' for each pair of branches,
-and for each branch with the target, in turns. Both must find the same conflicts. Prints the medians of the
-elapsed time and the ratio, as a table for the README. '--objects' also measures what the temporary
-object directory costs against the repository's own.
+and for each branch with the target. Both must find the same conflicts. '--objects' also measures what the
+temporary object directory costs against the repository's own.
 """
 
-import argparse
-import importlib.machinery
-import importlib.util
 import itertools
 import json
 import os
@@ -19,52 +14,27 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from common import interleave, machine, numbers, table
 
 
-def load(name):
-    """Another benchmark, for what they share."""
-    sys.dont_write_bytecode = True
-    loader = importlib.machinery.SourceFileLoader(name, os.path.join(HERE, name))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
-
-
-overhead = load("overhead")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement [default: 5]")
+def options(parser):
+    parser.set_defaults(rounds=5)
     parser.add_argument("--files", type=int, default=10000, help="files of the repository")
-    parser.add_argument("--branches", type=overhead.numbers, default=[10, 50], help="numbers of branches, by commas")
+    parser.add_argument("--branches", type=numbers, default=[10, 50], help="numbers of branches, by commas")
     parser.add_argument("--changes", type=int, default=20, help="files that each branch changes [default: 20]")
-    parser.add_argument("--binary", help="the git-parallel to measure [default: a release build]")
     parser.add_argument("--objects", action="store_true", help="measure both places for objects, too")
-    parser.add_argument("--readme", action="store_true", help="put the table into the README as well")
-    parser.add_argument("--dir", help="where to work [default: a temporary directory]")
-    args = parser.parse_args()
 
-    binary = os.path.abspath(args.binary or overhead.build())
-    home = tempfile.mkdtemp(prefix="git-parallel-bench-", dir=args.dir)
-    try:
-        env = overhead.environment(home, False)
-        repository = os.path.join(home, "repo")
-        overhead.make_repository(repository, env, args.files)
-        names = make_branches(repository, env, args)
-        rows = [measure(args, repository, env, binary, names[:count]) for count in args.branches]
-        text = report(rows, args)
-        print(text)
-        if args.objects:
-            objects(repository, env, home, names, args.rounds)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    if args.readme:
-        overhead.update(os.path.join(HERE, "..", "README.md"), text, "benches/conflicts")
+
+def run(bench):
+    args = bench.args
+    repository = bench.fresh(bench.repository(args.files))
+    names = make_branches(repository, bench.env, args)
+    rows = [measure(bench, repository, names[:count]) for count in args.branches]
+    heads = ["branches", "conflicts", "git parallel conflicts", "git merge-tree for each pair", "ratio"]
+    text = f"{machine(f'{args.files:,} files', f'median of {args.rounds} rounds')}\n{table(heads, rows)}"
+    return text + (objects(bench, repository, names) if args.objects else "")
 
 
 def make_branches(repository, env, args):
@@ -93,36 +63,36 @@ def data(text):
     return f"data {len(text)}\n{text}\n"
 
 
-def measure(args, repository, env, binary, names):
-    ways = {"git parallel": lambda: matrix(repository, env, binary, names), "git merge-tree": lambda: by_hand(repository, env, names)}
-    times = {way: [] for way in ways}
-    for number in range(args.rounds):
-        print(f"{len(names)} branches, round {number + 1} of {args.rounds}", file=sys.stderr)
-        found = {}
-        for way, run in ways.items():
-            started = time.monotonic()
-            found[way] = run()
-            times[way].append(time.monotonic() - started)
-        if found["git parallel"] != found["git merge-tree"]:
-            sys.exit(f"they do not agree: {found}")
-    conflicts = len(found["git parallel"])
-    return len(names), conflicts, {way: statistics.median(taken) for way, taken in times.items()}
+def measure(bench, repository, names):
+    found = {}
+
+    def timed(way, look):
+        started = time.monotonic()
+        found[way] = look(repository, bench, names)
+        return (time.monotonic() - started,)
+
+    ways = {"git parallel": lambda: timed("mine", matrix), "git merge-tree": lambda: timed("theirs", by_hand)}
+    medians = interleave(f"conflicts, {len(names)} branches", bench.args.rounds, ways)
+    if found["mine"] != found["theirs"]:
+        sys.exit(f"they do not agree: {found}")
+    (mine,), (theirs,) = medians.values()
+    return [len(names), len(found["mine"]), f"{mine:.3f} s", f"{theirs:.2f} s", f"{theirs / mine:.2g} times faster"]
 
 
-def matrix(repository, env, binary, names):
-    command = [binary, "conflicts", "--json", "--into", "main", *names]
-    done = subprocess.run(command, cwd=repository, env=env, stdout=subprocess.PIPE, text=True)
+def matrix(repository, bench, names):
+    command = [bench.binary, "conflicts", "--json", "--into", "main", *names]
+    done = subprocess.run(command, cwd=repository, env=bench.env, stdout=subprocess.PIPE, text=True)
     if done.returncode > 1:
         sys.exit("git parallel conflicts failed")
     return sorted(tuple(conflict["branches"]) for conflict in json.loads(done.stdout)["conflicts"])
 
 
-def by_hand(repository, env, names):
+def by_hand(repository, bench, names):
     """What a careful script does: one call for each pair, and no more asked than whether it conflicts."""
     found = []
     for pair in itertools.combinations(["main", *names], 2):
         command = ["git", "merge-tree", "--write-tree", "--name-only", "--no-messages", *pair]
-        done = subprocess.run(command, cwd=repository, env=env, stdout=subprocess.PIPE)
+        done = subprocess.run(command, cwd=repository, env=bench.env, stdout=subprocess.PIPE)
         if done.returncode == 1:
             found.append(pair)
         elif done.returncode != 0:
@@ -130,40 +100,22 @@ def by_hand(repository, env, names):
     return sorted(found)
 
 
-def objects(repository, env, home, names, rounds):
+def objects(bench, repository, names):
     """All pairs by one 'git merge-tree --stdin', with its objects here or there."""
     pairs = "".join(f"{one} {other}\n" for one, other in itertools.combinations(names, 2)).encode()
     command = ["git", "-c", "core.fsync=none", "merge-tree", "--write-tree", "--stdin", "-z", "--name-only", "--no-messages"]
     times = {"its own": [], "temporary": []}
-    for number in range(rounds):
+    for _ in range(bench.args.rounds):
         for place in times:
-            work, there = os.path.join(home, "copy"), os.path.join(home, "objects")
+            work, there = bench.path("copy"), bench.path("objects")
             shutil.copytree(repository, work)
             os.makedirs(there)
             extra = {"GIT_OBJECT_DIRECTORY": there, "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.path.join(work, ".git/objects")}
             call = [*command[:1], *(["-c", "core.looseCompression=0"] if place == "temporary" else []), *command[1:]]
             started = time.monotonic()
-            subprocess.run(call, cwd=work, env={**env, **(extra if place == "temporary" else {})}, input=pairs, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(call, cwd=work, env={**bench.env, **(extra if place == "temporary" else {})}, input=pairs, stdout=subprocess.DEVNULL, check=True)
             shutil.rmtree(there)
             times[place].append(time.monotonic() - started)
             shutil.rmtree(work)
-    for place, taken in times.items():
-        print(f"{len(names)} branches, each pair, objects in {place} directory: {statistics.median(taken):.2f} s")
-
-
-def report(rows, args):
-    git_version = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.strip()
-    lines = [
-        f"{git_version}, {os.cpu_count()} processors, {args.files:,} files, median of {args.rounds} rounds:",
-        "",
-        "| branches | conflicts | git parallel conflicts | git merge-tree for each pair | ratio |",
-        "| ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for count, conflicts, medians in rows:
-        mine, theirs = medians["git parallel"], medians["git merge-tree"]
-        lines.append(f"| {count} | {conflicts} | {mine:.3f} s | {theirs:.2f} s | {theirs / mine:.0f} times faster |")
-    return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    main()
+    told = [f"{len(names)} branches, each pair, objects in {place} directory: {statistics.median(taken):.2f} s\n" for place, taken in times.items()]
+    return "\n" + "".join(told)
