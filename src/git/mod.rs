@@ -27,6 +27,7 @@ mod include;
 mod index;
 mod index_lock;
 mod leash;
+mod listed;
 mod merge;
 mod moves;
 mod objects;

@@ -1,13 +1,14 @@
 //! Which repository this is, asked of git once; from then on every path is explicit.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
 use super::counted::exists;
 use super::history::Commits;
 use super::identity::{Part, Who, may_differ};
+use super::listed::Listed;
 use super::{Config, Git};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -40,6 +41,7 @@ struct Known {
     author: OnceLock<Option<Who>>,
     attributes: OnceLock<bool>,
     commits: Commits,
+    listed: Mutex<Listed>,
 }
 
 impl Repository {
@@ -135,6 +137,11 @@ impl Repository {
     /// gix, for walking through history.
     pub(super) fn history(&self) -> gix::Repository {
         self.known.commits.serve(self.gix())
+    }
+
+    /// What is known of branches and tags.
+    pub(super) fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.known.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The id as gix has it.
