@@ -45,7 +45,8 @@ pub fn make_durable(repo: &Repository, tip: &Oid, onto: &Oid, since: SystemTime)
 /// have not at the same place. (Some of that may be elsewhere in `onto`, and is durable already.)
 fn new_objects(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<HashSet<ObjectId>> {
     let gix = repo.gix();
-    let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden([Repository::gix_id(onto)?]);
+    let history = repo.history();
+    let walk = history.rev_walk([Repository::gix_id(tip)?]).with_hidden([Repository::gix_id(onto)?]);
     let mut found = HashSet::new();
     for commit in walk.all()? {
         let commit = commit?;

@@ -1,5 +1,6 @@
 //! Whose doing it was that a branch or a tag moved, as far as git's own records tell.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -13,10 +14,8 @@ use crate::run::{Oid, Text};
 ///
 /// # Errors
 /// If they can't be read.
-pub fn branches_and_tags(repo: &Repository) -> Result<Vec<(Text, Oid)>> {
-    let mut refs = list(repo, "refs/heads/")?;
-    refs.extend(list(repo, "refs/tags/")?);
-    Ok(refs)
+pub fn branches_and_tags(repo: &Repository) -> Result<BTreeMap<Text, Oid>> {
+    repo.listed().look(&repo.common_dir)
 }
 
 /// The commit that an object stands for: itself, or what a tag is of.

@@ -179,7 +179,7 @@ pub fn is_ancestor(repo: &Repository, ancestor: &Oid, commit: &Oid) -> Result<bo
 /// # Errors
 /// If the history can't be read.
 pub fn merge_bases(repo: &Repository, one: &Oid, other: &Oid) -> Result<Vec<Oid>> {
-    let gix = repo.gix();
+    let gix = repo.history();
     let (one_id, other_id) = (Repository::gix_id(one)?, Repository::gix_id(other)?);
     let bases = gix.merge_bases_many(one_id, &[other_id]);
     let bases = bases.map_err(|e| anyhow!("cannot read the history of {one} and {other}: {e:#}"))?;
@@ -207,7 +207,7 @@ pub fn new_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<HashSet<O
 }
 
 fn walk(repo: &Repository, tip: &Oid, others: &[&Oid], mut see: impl FnMut(gix::ObjectId)) -> Result<()> {
-    let gix = repo.gix();
+    let gix = repo.history();
     let hidden = others.iter().map(|other| Repository::gix_id(other)).collect::<Result<Vec<_>>>()?;
     let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden(hidden);
     for commit in walk.all().map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))? {

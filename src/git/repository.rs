@@ -1,12 +1,14 @@
 //! Which repository this is, asked of git once; from then on every path is explicit.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 
 use super::counted::exists;
+use super::history::Commits;
 use super::identity::{Part, Who, may_differ};
+use super::listed::Listed;
 use super::{Config, Git};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -31,13 +33,15 @@ pub struct Repository {
     known: Arc<Known>,
 }
 
-/// What git is asked at most once; `None` where it could not tell.
+/// What git is asked, or read, at most once; `None` where it could not tell.
 #[derive(Default)]
 struct Known {
     config: OnceLock<Option<Config>>,
     committer: OnceLock<Option<Who>>,
     author: OnceLock<Option<Who>>,
     attributes: OnceLock<bool>,
+    commits: Commits,
+    listed: Mutex<Listed>,
 }
 
 impl Repository {
@@ -128,6 +132,16 @@ impl Repository {
     /// gix, for reading in this process. Its own HEAD is that of the main worktree.
     pub(super) fn gix(&self) -> gix::Repository {
         self.gix.to_thread_local()
+    }
+
+    /// gix, for walking through history.
+    pub(super) fn history(&self) -> gix::Repository {
+        self.known.commits.serve(self.gix())
+    }
+
+    /// What is known of branches and tags.
+    pub(super) fn listed(&self) -> MutexGuard<'_, Listed> {
+        self.known.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The id as gix has it.

@@ -203,6 +203,11 @@ impl RunDir {
         self.task(name).join("refs")
     }
 
+    /// The branches and tags that [`RunDir::refs`] speaks of: one file for all tasks that saw the same.
+    pub fn refs_seen(&self, which: &str) -> PathBuf {
+        self.dir.join(format!("refs-{which}"))
+    }
+
     /// Which ignored files the task's worktree had before its agent came.
     pub fn ignored(&self, name: &TaskName) -> PathBuf {
         self.task(name).join("ignored.json")

@@ -15,9 +15,12 @@
 //! What is left over is most likely an agent's doing. Where nothing tells whose, each task whose agent ran
 //! meanwhile is held.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use bstr::{BString, ByteSlice};
 
 use super::super::{Context, collect};
 use crate::git::{self, Worktree};
@@ -32,18 +35,54 @@ const MOST: usize = 2;
 /// # Errors
 /// If the record can't be written.
 pub fn remember(context: &Context, task: &Task) -> Result<()> {
-    let file = context.dir.refs(task.name());
-    let ours = own_refs(context);
-    let refs = git::branches_and_tags(&context.repo).unwrap_or_default();
+    let others = others(context).unwrap_or_default();
     let seen = worktree_of(context, &task.spec).map(|worktree| git::history_of_head(&worktree.admin_dir));
     let before = Before {
         attempt: task.attempt + 1,
         since: jiff::Timestamp::now().as_second(),
         seen: seen.unwrap_or_default(),
-        refs: refs.into_iter().filter(|(name, _)| !ours.contains(name)).collect(),
+        others: name_of(&others),
     };
-    crate::store::write_atomically(&file, &before.to_bytes())
-        .with_context(|| format!("cannot write {}", file.display()))
+    let file = context.dir.refs_seen(&before.others);
+    // Mostly another task has seen the same; there may be many of both.
+    if std::fs::read(&file).ok().as_deref() != Some(&others) {
+        write(&file, &others)?;
+    }
+    write(&context.dir.refs(task.name()), &before.to_bytes())
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    crate::store::write_atomically(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Where branches and tags of others are, one a line: names of refs hold neither spaces nor line feeds.
+fn others(context: &Context) -> Result<Vec<u8>> {
+    let ours = own_refs(context);
+    let mut text = Vec::new();
+    for (name, id) in git::branches_and_tags(&context.repo)? {
+        if !ours.contains(name.as_bstr()) {
+            text.extend_from_slice(id.as_str().as_bytes());
+            text.push(b' ');
+            text.extend_from_slice(name.as_bstr());
+            text.push(b'\n');
+        }
+    }
+    Ok(text)
+}
+
+fn parse_others(text: &[u8]) -> Option<Vec<(Text, Oid)>> {
+    let parse = |line: &[u8]| {
+        let (id, name) = line.split_once_str(" ")?;
+        Some((name.into(), std::str::from_utf8(id).ok()?.to_owned().try_into().ok()?))
+    };
+    text.lines().map(parse).collect()
+}
+
+/// A name for a file of refs, by what is in it.
+fn name_of(others: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(others);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Why the task is held for refs that moved while its agent ran; `None` if it isn't. What can't be told does
@@ -53,15 +92,20 @@ pub fn moved(context: &Context, task: &Task) -> Option<String> {
         return None;
     }
     let before = Before::read(context, task.name()).filter(|before| before.attempt == task.attempt)?;
+    let refs = std::fs::read(context.dir.refs_seen(&before.others)).ok()?;
     // First the refs, then the reflogs: whoever moves a ref writes the reflog first.
-    let now = git::branches_and_tags(&context.repo).ok()?;
-    let now: std::collections::HashMap<Text, Oid> = now.into_iter().collect();
-    let changed = before.refs.iter().filter(|(name, old)| now.get(name) != Some(old));
+    let now = others(context).ok()?;
+    if now == refs {
+        return None;
+    }
+    let (refs, now) = (parse_others(&refs)?, parse_others(&now)?);
+    let now: HashMap<Text, Oid> = now.into_iter().collect();
+    let changed = refs.iter().filter(|(name, old)| now.get(name) != Some(old));
     let changed: Vec<_> = changed.map(|(name, old)| (name, old, now.get(name))).collect();
     if changed.is_empty() {
         return None;
     }
-    let signs = Signs::read(context, task, &before);
+    let signs = Signs::read(context, task, &before, &refs);
     let told: Vec<String> = changed
         .into_iter()
         .filter_map(|(name, old, new)| Some((name, old, new, signs.whose(name, old, new)?)))
@@ -125,9 +169,9 @@ fn keep(context: &Context, task: &Task, old: &Oid) {
 }
 
 /// The target and the tasks' own branches.
-fn own_refs(context: &Context) -> Vec<Text> {
+fn own_refs(context: &Context) -> HashSet<BString> {
     let branches = context.spec.tasks.iter().map(TaskSpec::branch_ref);
-    branches.chain([context.spec.target_ref()]).collect()
+    branches.chain([context.spec.target_ref()]).map(|name| name.as_bstr().to_owned()).collect()
 }
 
 fn worktree_of(context: &Context, task: &TaskSpec) -> Option<Worktree> {
@@ -138,6 +182,8 @@ fn worktree_of(context: &Context, task: &TaskSpec) -> Option<Worktree> {
 struct Signs<'a> {
     context: &'a Context,
     before: &'a Before,
+    /// Where branches and tags of others were.
+    refs: &'a [(Text, Oid)],
     me: &'a TaskName,
     users: Vec<Worktree>,
     users_heads: Vec<Oid>,
@@ -146,7 +192,7 @@ struct Signs<'a> {
 }
 
 impl<'a> Signs<'a> {
-    fn read(context: &'a Context, task: &'a Task, before: &'a Before) -> Self {
+    fn read(context: &'a Context, task: &'a Task, before: &'a Before, refs: &'a [(Text, Oid)]) -> Self {
         let all = git::worktrees(&context.repo).unwrap_or_default();
         let specs = || context.spec.tasks.iter().filter(|spec| !spec.skip);
         // A worktree inside of a task's is one that its agent made.
@@ -167,7 +213,7 @@ impl<'a> Signs<'a> {
         };
         let users: Vec<Worktree> = all.iter().filter(is_users).cloned().collect();
         let users_heads = users.iter().flat_map(heads).collect();
-        Signs { context, before, me: task.name(), users, users_heads, tasks }
+        Signs { context, before, refs, me: task.name(), users, users_heads, tasks }
     }
 
     /// Whose doing it is that the ref went from `old` to `new`, if the task is to be held for it.
@@ -219,8 +265,7 @@ impl<'a> Signs<'a> {
     /// Whether a ref was there already, or the base had it in its history.
     fn was_there(&self, commit: &Oid) -> bool {
         let (repo, base) = (&self.context.repo, &self.context.spec.base);
-        self.before.refs.iter().any(|(_, id)| id == commit)
-            || git::is_ancestor(repo, commit, base).unwrap_or(false)
+        self.refs.iter().any(|(_, id)| id == commit) || git::is_ancestor(repo, commit, base).unwrap_or(false)
     }
 
     /// Whether no ref has what this one had.
@@ -241,7 +286,8 @@ struct Before {
     since: i64,
     /// What the HEAD of the task's worktree had been on.
     seen: Vec<Oid>,
-    refs: Vec<(Text, Oid)>,
+    /// Which file has the branches and tags of others.
+    others: String,
 }
 
 impl Before {
@@ -249,22 +295,15 @@ impl Before {
         Before::parse(&std::fs::read(context.dir.refs(task)).ok()?)
     }
 
-    /// One thing a line: names of refs hold neither spaces nor line feeds.
+    /// One thing a line.
     fn to_bytes(&self) -> Vec<u8> {
-        let mut text = format!("attempt {}\nsince {}\n", self.attempt, self.since).into_bytes();
-        for id in &self.seen {
-            text.extend_from_slice(format!("seen {id}\n").as_bytes());
-        }
-        for (name, id) in &self.refs {
-            text.extend_from_slice(format!("ref {id} ").as_bytes());
-            text.extend_from_slice(name.as_bstr());
-            text.push(b'\n');
-        }
-        text
+        let mut text = format!("attempt {}\nsince {}\nrefs {}\n", self.attempt, self.since, self.others);
+        self.seen.iter().for_each(|id| text.push_str(&format!("seen {id}\n")));
+        text.into_bytes()
     }
 
     fn parse(text: &[u8]) -> Option<Before> {
-        let mut before = Before { attempt: 0, since: 0, seen: Vec::new(), refs: Vec::new() };
+        let mut before = Before { attempt: 0, since: 0, seen: Vec::new(), others: String::new() };
         let utf8 = |word: &[u8]| std::str::from_utf8(word).ok().map(str::to_owned);
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let mut words = line.split(|&byte| byte == b' ');
@@ -272,7 +311,7 @@ impl Before {
                 (b"attempt", n, None) => before.attempt = utf8(n)?.parse().ok()?,
                 (b"since", time, None) => before.since = utf8(time)?.parse().ok()?,
                 (b"seen", id, None) => before.seen.push(utf8(id)?.try_into().ok()?),
-                (b"ref", id, Some(name)) => before.refs.push((name.into(), utf8(id)?.try_into().ok()?)),
+                (b"refs", name, None) => before.others = utf8(name)?,
                 _ => return None,
             }
         }
@@ -290,17 +329,22 @@ mod tests {
 
     #[test]
     fn what_was_written_down_is_read_back() {
-        let odd = Text::from(&b"refs/heads/\xff\xc3\xa4"[..]);
         let before = Before {
             attempt: 3,
             since: 1_700_000_000,
             seen: vec![oid('a'), oid('b')],
-            refs: vec![("refs/tags/v1".into(), oid('c')), (odd, oid('d'))],
+            others: name_of(b"some"),
         };
         assert_eq!(Before::parse(&before.to_bytes()), Some(before));
-        for bad in ["ref x refs/heads/a", "attempt many", "what is this", "seen"] {
+        for bad in ["refs x y", "attempt many", "what is this", "seen"] {
             assert_eq!(Before::parse(bad.as_bytes()), None, "{bad}");
         }
+        let odd = Text::from(&b"refs/heads/\xff\xc3\xa4"[..]);
+        let text =
+            [format!("{} refs/tags/v1\n{} ", oid('c'), oid('d')).as_bytes(), odd.as_bstr(), b"\n"].concat();
+        assert_eq!(parse_others(&text), Some(vec![("refs/tags/v1".into(), oid('c')), (odd, oid('d'))]));
+        assert_eq!(parse_others(b""), Some(Vec::new()));
+        assert_eq!(parse_others(b"x refs/heads/a\n"), None);
     }
 
     #[test]

@@ -1,0 +1,250 @@
+//! Where all branches and tags are, looked at again and again while few of them move.
+//!
+//! A folder that is as it was is not read again, nor a file in one that is not: git and its kin write a ref by
+//! renaming a file, by which both get another time. (Who writes into such a file goes unseen; no git does.) What is
+//! too young for its time to tell that is read each time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use bstr::ByteSlice;
+
+use super::refs::parse_oid;
+use crate::run::{Oid, Text};
+
+/// No file system has coarser times.
+const COARSEST: Duration = Duration::from_secs(2);
+
+/// What was found at the last look.
+#[derive(Default)]
+pub(super) struct Listed {
+    folders: HashMap<PathBuf, Folder>,
+    packed: (Option<Stamp>, BTreeMap<Text, Oid>),
+}
+
+/// Tells a file or a folder from what it was before.
+#[derive(Clone, PartialEq)]
+struct Stamp {
+    modified: SystemTime,
+    inode: u64,
+    length: u64,
+}
+
+#[derive(Default)]
+struct Folder {
+    stamp: Option<Stamp>,
+    entries: BTreeMap<Text, Entry>,
+}
+
+enum Entry {
+    Folder,
+    /// A loose ref; a symbolic one has no id.
+    Ref(Option<Stamp>, Option<Oid>),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Result<Stamp> {
+        Ok(Stamp { modified: metadata.modified()?, inode: metadata.ino(), length: metadata.len() })
+    }
+
+    /// Nothing that comes after `now` leaves it as it is.
+    fn if_settled(self, now: SystemTime) -> Option<Stamp> {
+        now.duration_since(self.modified).is_ok_and(|age| age > COARSEST).then_some(self)
+    }
+}
+
+impl Listed {
+    /// All branches and tags, in the order of their names. Symbolic ones are left out.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub(super) fn look(&mut self, common_dir: &Path) -> Result<BTreeMap<Text, Oid>> {
+        let now = SystemTime::now();
+        let mut loose = Vec::new();
+        for top in ["refs/heads", "refs/tags"] {
+            self.look_into(common_dir, Path::new(top), now, &mut loose)?;
+        }
+        // Afterwards: what is packed meanwhile is in both.
+        self.look_at_packed(&common_dir.join("packed-refs"), now)?;
+        let mut all = self.packed.1.clone();
+        for (name, id) in loose {
+            match id {
+                Some(id) => all.insert(name, id),
+                None => all.remove(&name),
+            };
+        }
+        Ok(all)
+    }
+
+    fn look_into(
+        &mut self,
+        common_dir: &Path,
+        name: &Path,
+        now: SystemTime,
+        found: &mut Vec<(Text, Option<Oid>)>,
+    ) -> Result<()> {
+        let path = common_dir.join(name);
+        let mut folder = self.folders.remove(name).unwrap_or_default();
+        let stamp = match path.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            metadata => Stamp::of(&metadata.with_context(|| format!("cannot read {}", path.display()))?)?,
+        };
+        if folder.stamp.as_ref() != Some(&stamp) {
+            folder.entries = read(&path, name, &folder.entries, now)?;
+            folder.stamp = stamp.if_settled(now);
+        }
+        for (name, entry) in &folder.entries {
+            match entry {
+                Entry::Ref(_, id) => found.push((name.clone(), id.clone())),
+                Entry::Folder => self.look_into(common_dir, name.as_path(), now, found)?,
+            }
+        }
+        self.folders.insert(name.to_owned(), folder);
+        Ok(())
+    }
+
+    fn look_at_packed(&mut self, path: &Path, now: SystemTime) -> Result<()> {
+        let stamp = match path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.packed = Default::default();
+                return Ok(());
+            }
+            metadata => Stamp::of(&metadata.with_context(|| format!("cannot read {}", path.display()))?)?,
+        };
+        if self.packed.0.as_ref() == Some(&stamp) {
+            return Ok(());
+        }
+        let mut packed = BTreeMap::new();
+        // `<id> SP <name>`; what a tag is of follows it behind a `^`, and there are comments.
+        for line in fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.lines() {
+            if let Some((id, name)) = line.split_once_str(" ")
+                && ["refs/heads/", "refs/tags/"].iter().any(|top| name.starts_with(top.as_bytes()))
+            {
+                packed.insert(Text::from(name), parse_oid(id)?);
+            }
+        }
+        self.packed = (stamp.if_settled(now), packed);
+        Ok(())
+    }
+}
+
+/// What is in a folder, but for locks and whatever else is no ref.
+fn read(
+    path: &Path,
+    name: &Path,
+    before: &BTreeMap<Text, Entry>,
+    now: SystemTime,
+) -> Result<BTreeMap<Text, Entry>> {
+    let mut entries = BTreeMap::new();
+    for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
+        let entry = entry.with_context(|| format!("cannot read {}", path.display()))?;
+        let name = Text::from(name.join(entry.file_name()));
+        if gix::validate::reference::name(name.as_bstr()).is_err() {
+            continue;
+        }
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            metadata => metadata.with_context(|| format!("cannot read {name}"))?,
+        };
+        if metadata.is_dir() {
+            entries.insert(name, Entry::Folder);
+            continue;
+        }
+        let stamp = Stamp::of(&metadata)?;
+        let id = match before.get(&name) {
+            Some(Entry::Ref(Some(old), id)) if *old == stamp => id.clone(),
+            _ => match fs::read(entry.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Ok(content) if content.starts_with(b"ref:") => None,
+                content => Some(parse_oid(&content?).with_context(|| format!("cannot read {name}"))?),
+            },
+        };
+        // Of a link, the time says nothing of what it leads to.
+        let stamp = stamp.if_settled(now).filter(|_| metadata.is_file());
+        entries.insert(name, Entry::Ref(stamp, id));
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::Sandbox;
+
+    /// Makes everything old enough for its time to tell something.
+    fn age(path: &Path) {
+        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| age(&entry.unwrap().path()));
+        }
+        fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+    }
+
+    #[test]
+    fn it_sees_what_git_sees_whatever_moves() {
+        let sandbox = Sandbox::new();
+        let git_dir = sandbox.repo.join(".git");
+        let mut listed = Listed::default();
+        let mut check = |aged: bool| {
+            for _ in 0..2 {
+                let told = listed.look(&git_dir).unwrap();
+                let told: Vec<String> =
+                    told.iter().map(|(name, id)| format!("{} {name}", id.as_str())).collect();
+                let refs =
+                    ["for-each-ref", "--format=%(objectname) %(refname)%(symref)", "refs/heads", "refs/tags"];
+                let git = sandbox.git(&refs);
+                let git: Vec<&str> =
+                    git.lines().filter(|line| !line.contains("refs/heads/symbolic")).collect();
+                assert_eq!(told, git);
+                if aged {
+                    age(&git_dir.join("refs"));
+                }
+            }
+        };
+        let steps: [&[&str]; 13] = [
+            &["branch", "one"],
+            &["branch", "deep/er/two"],
+            &["tag", "-a", "-m", "tagged", "v1"],
+            &["symbolic-ref", "refs/heads/symbolic", "refs/heads/one"],
+            &["update-ref", "refs/heads/deep/er/two", "HEAD~1"],
+            &["pack-refs", "--all"],
+            &["branch", "-f", "one", "HEAD~1"],
+            &["pack-refs", "--all", "--no-prune"],
+            &["branch", "-D", "one"],
+            &["branch", "-D", "deep/er/two"],
+            &["branch", "deep"],
+            &["tag", "-d", "v1"],
+            &["branch", "-m", "deep", "shallow"],
+        ];
+        sandbox.commit("second");
+        for aged in [false, true] {
+            for step in steps {
+                sandbox.git(step);
+                check(aged);
+            }
+            sandbox.git(&["branch", "-D", "shallow"]);
+            sandbox.git(&["symbolic-ref", "-d", "refs/heads/symbolic"]);
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_read_again() {
+        let sandbox = Sandbox::new();
+        let git_dir = sandbox.repo.join(".git");
+        sandbox.git(&["branch", "deep/one"]);
+        age(&git_dir.join("refs"));
+        let mut listed = Listed::default();
+        let before = listed.look(&git_dir).unwrap();
+        // Not by git's way, and so unseen.
+        let file = git_dir.join("refs/heads/deep/one");
+        fs::write(&file, "nonsense").unwrap();
+        assert_eq!(listed.look(&git_dir).unwrap(), before);
+        fs::write(git_dir.join("refs/heads/deep/another.lock"), "").unwrap();
+        assert!(listed.look(&git_dir).is_err(), "the folder is another, and the file too");
+    }
+}
