@@ -9,6 +9,7 @@ use super::{
     Attended, Context, Engine, Outbox, WantedOutput, agent, cleanup, collect, hooks, landing, prepare,
     resolver, setup, verify,
 };
+use crate::git;
 use crate::run::{CleanUp, Event, Step, Task, TaskName, TaskState};
 
 impl Engine {
@@ -134,9 +135,9 @@ async fn prepare_together(tasks: Vec<Task>, context: &Arc<Context>, outbox: &Out
     let failed: Vec<Event> = tasks.iter().map(failure_event).collect();
     let shared = context.clone();
     let written = tokio::task::spawn_blocking(move || {
-        let begun = tasks.into_iter().map(|task| (prepare::begin(&shared, &task), task));
+        let begun = git::waiting_in_parallel(tasks.iter(), |task| prepare::begin(&shared, task));
         let (mut ready, mut events) = (Vec::new(), Vec::new());
-        for (begun, task) in begun {
+        for (begun, task) in begun.into_iter().zip(tasks) {
             match begun {
                 Ok(begun) => ready.push((task, begun)),
                 Err(error) => events.push(prepare::failed(&shared, &task, &error)),

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use gix::ObjectId;
 
 use super::Repository;
+use super::threads::waiting_in_parallel;
 use crate::run::Oid;
 
 /// Syncs every object that `tip` has and `onto` has not: loose ones each, and, where any of them is not
@@ -20,25 +21,23 @@ use crate::run::Oid;
 pub fn make_durable(repo: &Repository, tip: &Oid, onto: &Oid, since: SystemTime) -> Result<()> {
     // gix fetches nothing in a partial clone, where git would.
     let listed = new_objects(repo, tip, onto).or_else(|_| listed_by_git(repo, tip, onto));
+    let listed = listed.context("cannot list what is to be landed")?;
     let objects = repo.common_dir.join("objects");
-    let mut directories = BTreeSet::new();
-    let mut packed = false;
-    for id in listed.context("cannot list what is to be landed")? {
+    let synced = waiting_in_parallel(listed.iter(), |id| -> Result<Option<PathBuf>> {
         let id = id.to_string();
         let directory = objects.join(&id[..2]);
-        match File::open(directory.join(&id[2..])) {
-            Ok(file) => {
-                file.sync_data().with_context(|| format!("cannot sync object {id}"))?;
-                directories.insert(directory);
-            }
-            Err(_) => packed = true,
-        }
-    }
+        let Ok(file) = File::open(directory.join(&id[2..])) else { return Ok(None) };
+        file.sync_data().with_context(|| format!("cannot sync object {id}"))?;
+        Ok(Some(directory))
+    });
+    let synced: Vec<Option<PathBuf>> = synced.into_iter().collect::<Result<_>>()?;
+    let packed = synced.iter().any(Option::is_none);
+    let mut directories: BTreeSet<PathBuf> = synced.into_iter().flatten().collect();
     if packed {
         sync_packs(&objects.join("pack"), since, &mut directories)?;
     }
     directories.insert(objects);
-    directories.iter().try_for_each(|directory| sync_directory(directory))
+    waiting_in_parallel(directories.iter(), |directory| sync_directory(directory)).into_iter().collect()
 }
 
 /// The commits that `tip` has and `onto` has not, and what their trees have that those of their parents

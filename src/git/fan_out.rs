@@ -21,11 +21,8 @@ mod write;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use anyhow::{Context, Result, bail};
 
@@ -34,11 +31,10 @@ pub use self::reuse::{Filled, Known, Spare};
 use self::settings::{Attributes, Settings};
 use self::write::{Target, Trouble, Written};
 use super::hooks::may_run;
+use super::threads::in_parallel;
 use super::{Config, Git, Head, Repository, branch_tip, head};
 use crate::run::Oid;
 
-/// At most so many threads write: past that, they wait for the file system.
-const MOST_THREADS: usize = 8;
 /// So many worktrees are written together: each keeps a descriptor open.
 const TOGETHER: usize = 32;
 
@@ -248,45 +244,4 @@ fn put(admin_dir: &Path, name: &str, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&lock);
     }
     written.with_context(cannot)
-}
-
-/// Calls for every item, over as many threads as make sense; the results are in the items' order.
-fn in_parallel<T, I, R>(items: I, work: impl Fn(T) -> R + Sync) -> Vec<R>
-where
-    I: IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
-    R: Send,
-{
-    in_parallel_with(items, || (), |(), item| work(item))
-}
-
-/// As [`in_parallel`], with something that each thread has of its own.
-fn in_parallel_with<T, I, S, R>(
-    items: I,
-    begin: impl Fn() -> S + Sync,
-    work: impl Fn(&mut S, T) -> R + Sync,
-) -> Vec<R>
-where
-    I: IntoIterator<Item = T, IntoIter: ExactSizeIterator + Send>,
-    R: Send,
-{
-    let items = items.into_iter();
-    let count = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS).min(items.len());
-    let queue = Mutex::new(items.enumerate());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let take = || {
-        let (mut own, mut done) = (begin(), Vec::new());
-        while let Some((at, item)) = next() {
-            done.push((at, work(&mut own, item)));
-        }
-        done
-    };
-    let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let others: Vec<_> = (1..count).map(|_| scope.spawn(take)).collect();
-        let mine = take();
-        let others =
-            others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        std::iter::once(mine).chain(others).flatten().collect()
-    });
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, result)| result).collect()
 }

@@ -49,6 +49,7 @@ mod stale_locks;
 mod status;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod tree;
 mod trivial;
 mod unseen;
@@ -95,6 +96,7 @@ pub use status::{
     changes, changes_in, commit_leftovers, has_conflict_markers, ignored_files, index_locked,
     operation_in_progress,
 };
+pub use threads::waiting_in_parallel;
 pub use tree::{tree_has, tree_size};
 pub use unseen::{Unseen, clear_nursery, only_git_can_add};
 pub use worktree::{

@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -24,8 +24,8 @@ use crate::run::{Oid, Text};
 /// How long another's lock is waited for before git is asked, which waits longer.
 const PATIENCE: Fail = Fail::AfterDurationWithBackoff(Duration::from_millis(100));
 
-/// Held by whoever writes a ref. Where refs are packed, all take the same lock file.
-static TURN: Mutex<()> = Mutex::new(());
+/// Whoever takes the lock of the packed refs has this alone: gix does so for all refs where any are packed.
+static TURN: RwLock<()> = RwLock::new(());
 
 /// What shall become of a ref.
 #[derive(Clone, Copy)]
@@ -112,7 +112,14 @@ fn try_write(repo: &Repository, name: &Text, edit: Edit<'_>) -> Result<()> {
         bail!("{name} is a folder of other refs, or was one");
     }
     // Our own threads need not find each other's locks, and wait for them a while too long.
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn;
+    let _alone;
+    match edit {
+        Edit::Set { .. } if !repo.common_dir.join("packed-refs").exists() => {
+            _turn = TURN.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        _ => _alone = TURN.write().unwrap_or_else(PoisonError::into_inner),
+    }
     match edit {
         Edit::Set { new, expect, message } => try_set(repo, name, new, expect, message),
         Edit::Delete(old) => try_delete(repo, name, old),

@@ -121,15 +121,20 @@ impl Unseen {
         head.extend_from_slice(self.branch.as_bstr());
         head.push(b'\n');
         let orig_head = format!("{}\n", self.base);
-        for (name, content) in [
+        let files: [(&str, &[u8]); 5] = [
             // As git has it, so that nobody prunes it before its files are in place.
             ("locked", MAKING),
             ("gitdir", &gitdir),
             ("commondir", b"../..\n"),
             ("HEAD", &head),
             ("ORIG_HEAD", orig_head.as_bytes()),
-        ] {
-            write_synced(&self.admin.join(name), content)?;
+        ];
+        for (name, content) in files {
+            let path = self.admin.join(name);
+            fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        for (name, _) in files {
+            sync(&self.admin.join(name))?;
         }
         let refs = self.admin.join("refs");
         fs::create_dir(&refs).with_context(|| format!("cannot create {}", refs.display()))
@@ -158,10 +163,16 @@ impl Unseen {
     /// If something took its path meanwhile, or can't be renamed. It is taken back then.
     pub fn finish(mut self) -> Result<()> {
         self.write_reflog()?;
-        let _guard = bookkeeping();
         let dir = self.repo.common_dir.join("worktrees");
-        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let id = self.free_id(&dir)?;
+        self.put_in_place(&dir)?;
+        sync(&self.admin)?;
+        sync(&dir)
+    }
+
+    fn put_in_place(&mut self, dir: &Path) -> Result<()> {
+        let _guard = bookkeeping();
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let id = self.free_id(dir)?;
         let admin = dir.join(id);
         let mut link = b"gitdir: ".to_vec();
         link.extend_from_slice(Text::from(admin.as_path()).as_bstr());
@@ -178,12 +189,7 @@ impl Unseen {
             .with_context(|| format!("cannot create {}", self.path.display()))?;
         self.done = true;
         let locked = self.admin.join("locked");
-        fs::remove_file(&locked).with_context(|| format!("cannot remove {}", locked.display()))?;
-        for place in [self.admin.as_path(), &dir] {
-            let synced = File::open(place).and_then(|dir| dir.sync_all());
-            synced.with_context(|| format!("cannot sync {}", place.display()))?;
-        }
-        Ok(())
+        fs::remove_file(&locked).with_context(|| format!("cannot remove {}", locked.display()))
     }
 
     /// The name of its git directory: that of its own directory, with a number behind it if that is taken.
@@ -220,12 +226,9 @@ impl Drop for Unseen {
     }
 }
 
-fn write_synced(path: &Path, content: &[u8]) -> Result<()> {
-    let written = File::create_new(path).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_data()
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+fn sync(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.with_context(|| format!("cannot sync {}", path.display()))
 }
 
 /// Deletes git directories that a crash left in the making.

@@ -15,9 +15,9 @@ use rustix::io::Errno;
 use super::index::Stat;
 use super::listing::{EXECUTABLE, Entry, Listing, PLAIN, SYMLINK};
 use super::reuse::{self, Kept, Print, Spare};
-use super::{in_parallel, in_parallel_with};
 use crate::git::Repository;
 use crate::git::index::GITLINK;
+use crate::git::threads::{in_parallel, in_parallel_with};
 use crate::run::Text;
 
 /// So many bytes of bases of deltas does a thread keep (git: 96 MiB, `core.deltaBaseCacheLimit`).
