@@ -129,6 +129,12 @@ pub fn git_at_work(places: &[PathBuf]) -> bool {
     })
 }
 
+/// Gives an empty file the data of another, which they share until one is written to; `false` where the file
+/// system can't.
+pub fn share_data(file: impl rustix::fd::AsFd, of: impl rustix::fd::AsFd) -> bool {
+    rustix::fs::ioctl_ficlone(file, of).is_ok()
+}
+
 /// Whether a living process, as far as we may look at them, stands in the directory or below it.
 pub fn somebody_stands_in(place: &Path) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return true };

@@ -19,11 +19,15 @@ use crate::git::Repository;
 use crate::git::index::GITLINK;
 use crate::git::threads::{in_parallel, in_parallel_with};
 use crate::run::Text;
+use crate::sys;
 
 /// So many bytes of bases of deltas does a thread keep (git: 96 MiB, `core.deltaBaseCacheLimit`).
 const BASES: usize = 64 << 20;
 /// Files that a thread takes at a time: enough for it to stay among neighbours.
 const AT_A_TIME: usize = 128;
+/// The data of files of so many bytes is shared where it can be. Sharing waits for the first of them to be
+/// written to the disk, which takes longer than to write a few smaller ones.
+const WORTH_SHARING: usize = 1 << 20;
 /// By so much are files older than they are. git compares whole seconds: files as young as their index
 /// would be read again by the first `git status`.
 const OLDER: Duration = Duration::from_secs(2);
@@ -204,36 +208,43 @@ fn write_file(
         return;
     }
     let Some(content) = reader.blob(entry, targets) else { return };
+    let mut first = None;
     for (at, target) in targets.iter().enumerate().filter(|(_, target)| kept(target).is_none()) {
         let times = (!target.warm).then_some(times);
-        if let Some(stat) = target.try_to(entry.path.as_bstr(), |root| make_file(root, entry, content, times))
-        {
+        let make = |root: &OwnedFd| make_file(root, entry, content, first.as_ref(), times);
+        if let Some((file, stat)) = target.try_to(entry.path.as_bstr(), make) {
             note(at, stat);
+            first = first.or((content.len() >= WORTH_SHARING).then_some(file));
         }
     }
 }
 
+/// Makes a file; its data is shared with that of its like in another worktree, where the file system can.
 fn make_file(
     root: &OwnedFd,
     entry: &Entry,
     content: &[u8],
+    like: Option<&OwnedFd>,
     times: Option<&Timestamps>,
-) -> Result<Stat, Errno> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+) -> Result<(OwnedFd, Stat), Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(if entry.mode == EXECUTABLE { 0o777 } else { 0o666 });
     let file = fs::openat(root, entry.path.as_slice(), flags, mode)?;
-    let mut rest = content;
-    while !rest.is_empty() {
-        match rustix::io::write(&file, rest) {
-            Ok(count) => rest = &rest[count..],
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+    if !like.is_some_and(|like| sys::share_data(&file, like)) {
+        let mut rest = content;
+        while !rest.is_empty() {
+            match rustix::io::write(&file, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     if let Some(times) = times {
         fs::futimens(&file, times)?;
     }
-    Ok(Stat::of(&fs::fstat(&file)?))
+    let stat = Stat::of(&fs::fstat(&file)?);
+    Ok((file, stat))
 }
 
 /// Where the symbolic links lead, by their place in the listing; with nothing for a submodule.
