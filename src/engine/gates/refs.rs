@@ -59,14 +59,14 @@ fn write(file: &Path, bytes: &[u8]) -> Result<()> {
 fn others(context: &Context) -> Result<Vec<u8>> {
     let ours = own_refs(context);
     let mut text = Vec::new();
-    for (name, id) in git::branches_and_tags(&context.repo)? {
+    git::branches_and_tags(&context.repo, |name, id| {
         if !ours.contains(name.as_bstr()) {
             text.extend_from_slice(id.as_str().as_bytes());
             text.push(b' ');
             text.extend_from_slice(name.as_bstr());
             text.push(b'\n');
         }
-    }
+    })?;
     Ok(text)
 }
 
