@@ -52,7 +52,8 @@ pub fn remember(context: &Context, task: &Task) -> Result<()> {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<()> {
-    crate::store::write_atomically(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+    // No agent outlives the machine.
+    crate::store::write_briefly(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Where branches and tags of others are, one a line: names of refs hold neither spaces nor line feeds.
