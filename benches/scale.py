@@ -6,6 +6,7 @@ of all processes together (PSS), looked at every 100 ms.
 """
 
 import os
+import time
 
 from common import AGENT, HERE, interleave, machine, megabytes, numbers, table, tasks_named
 
@@ -43,8 +44,10 @@ def measure(bench, way, refs, tasks):
     if refs != "none":
         stream = "".join(f"create refs/heads/other/b{number:05} HEAD\n" for number in range(args.branches))
         bench.git("update-ref", "--stdin", cwd=repository, input=stream.encode())
-    if refs == "packed":
-        bench.git("pack-refs", "--all", cwd=repository)
+        if refs == "packed":
+            bench.git("pack-refs", "--all", cwd=repository)
+        # Nobody's branches are all of this second.
+        time.sleep(3)
     os.sync()
     jobs = str(args.jobs)
     commands = {

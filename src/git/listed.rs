@@ -58,35 +58,55 @@ impl Stamp {
     }
 }
 
+impl Entry {
+    /// Of a ref, what it is at.
+    fn id(&self) -> Option<Option<&Oid>> {
+        match self {
+            Entry::Folder => None,
+            Entry::Ref(_, id) => Some(id.as_ref()),
+        }
+    }
+}
+
 impl Listed {
-    /// All branches and tags, in the order of their names. Symbolic ones are left out.
+    /// Shows all branches and tags, in the order of their names. Symbolic ones are left out.
     ///
     /// # Errors
     /// If they can't be read.
-    pub(super) fn look(&mut self, common_dir: &Path) -> Result<BTreeMap<Text, Oid>> {
-        let now = SystemTime::now();
-        let mut loose = Vec::new();
+    pub(super) fn look(&mut self, common_dir: &Path, see: &mut dyn FnMut(&Text, &Oid)) -> Result<()> {
+        let (now, mut there) = (SystemTime::now(), Vec::new());
         for top in ["refs/heads", "refs/tags"] {
-            self.look_into(common_dir, Path::new(top), now, &mut loose)?;
+            self.look_into(common_dir, Path::new(top), now, &mut there)?;
         }
         // Afterwards: what is packed meanwhile is in both.
         self.look_at_packed(&common_dir.join("packed-refs"), now)?;
-        let mut all = self.packed.1.clone();
-        for (name, id) in loose {
-            match id {
-                Some(id) => all.insert(name, id),
-                None => all.remove(&name),
-            };
+        let entries =
+            there.iter().filter_map(|name| self.folders.get(name)).flat_map(|folder| &folder.entries);
+        let mut loose: Vec<(&Text, Option<&Oid>)> =
+            entries.filter_map(|(name, entry)| Some((name, entry.id()?))).collect();
+        loose.sort_unstable_by_key(|(name, _)| *name);
+        let mut loose = loose.into_iter().peekable();
+        for (name, id) in &self.packed.1 {
+            let mut is_loose = false;
+            while let Some((loose, id)) = loose.next_if(|(loose, _)| *loose <= name) {
+                is_loose = loose == name;
+                id.map(|id| see(loose, id));
+            }
+            if !is_loose {
+                see(name, id);
+            }
         }
-        Ok(all)
+        loose.filter_map(|(name, id)| Some((name, id?))).for_each(|(name, id)| see(name, id));
+        Ok(())
     }
 
+    /// Brings a folder up to date, and those in it; `there` gets the names of all.
     fn look_into(
         &mut self,
         common_dir: &Path,
         name: &Path,
         now: SystemTime,
-        found: &mut Vec<(Text, Option<Oid>)>,
+        there: &mut Vec<PathBuf>,
     ) -> Result<()> {
         let path = common_dir.join(name);
         let mut folder = self.folders.remove(name).unwrap_or_default();
@@ -99,12 +119,12 @@ impl Listed {
             folder.stamp = stamp.if_settled(now);
         }
         for (name, entry) in &folder.entries {
-            match entry {
-                Entry::Ref(_, id) => found.push((name.clone(), id.clone())),
-                Entry::Folder => self.look_into(common_dir, name.as_path(), now, found)?,
+            if matches!(entry, Entry::Folder) {
+                self.look_into(common_dir, name.as_path(), now, there)?;
             }
         }
         self.folders.insert(name.to_owned(), folder);
+        there.push(name.to_owned());
         Ok(())
     }
 
@@ -192,9 +212,8 @@ mod tests {
         let mut listed = Listed::default();
         let mut check = |aged: bool| {
             for _ in 0..2 {
-                let told = listed.look(&git_dir).unwrap();
-                let told: Vec<String> =
-                    told.iter().map(|(name, id)| format!("{} {name}", id.as_str())).collect();
+                let mut told = Vec::new();
+                listed.look(&git_dir, &mut |name, id| told.push(format!("{} {name}", id.as_str()))).unwrap();
                 let refs =
                     ["for-each-ref", "--format=%(objectname) %(refname)%(symref)", "refs/heads", "refs/tags"];
                 let git = sandbox.git(&refs);
@@ -239,12 +258,16 @@ mod tests {
         sandbox.git(&["branch", "deep/one"]);
         age(&git_dir.join("refs"));
         let mut listed = Listed::default();
-        let before = listed.look(&git_dir).unwrap();
+        let mut look = || {
+            let mut told = Vec::new();
+            listed.look(&git_dir, &mut |name, id| told.push((name.clone(), id.clone()))).map(|()| told)
+        };
+        let before = look().unwrap();
         // Not by git's way, and so unseen.
         let file = git_dir.join("refs/heads/deep/one");
         fs::write(&file, "nonsense").unwrap();
-        assert_eq!(listed.look(&git_dir).unwrap(), before);
+        assert_eq!(look().unwrap(), before);
         fs::write(git_dir.join("refs/heads/deep/another.lock"), "").unwrap();
-        assert!(listed.look(&git_dir).is_err(), "the folder is another, and the file too");
+        assert!(look().is_err(), "the folder is another, and the file too");
     }
 }

@@ -1,6 +1,5 @@
 //! Whose doing it was that a branch or a tag moved, as far as git's own records tell.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -10,12 +9,12 @@ use super::Repository;
 use super::refs::{list, parse_oid, reflog_of_head};
 use crate::run::{Oid, Text};
 
-/// All branches and tags and what they point to; an annotated tag points to a tag.
+/// Shows all branches and tags in their order, and what they point to; an annotated tag points to a tag.
 ///
 /// # Errors
 /// If they can't be read.
-pub fn branches_and_tags(repo: &Repository) -> Result<BTreeMap<Text, Oid>> {
-    repo.listed().look(&repo.common_dir)
+pub fn branches_and_tags(repo: &Repository, mut see: impl FnMut(&Text, &Oid)) -> Result<()> {
+    repo.listed().look(&repo.common_dir, &mut see)
 }
 
 /// The commit that an object stands for: itself, or what a tag is of.
@@ -109,7 +108,8 @@ mod tests {
         assert_eq!(commit_of(&repo, &tag), Some(head.clone()));
         assert_eq!(commit_of(&repo, &head), Some(head.clone()));
         assert_eq!(commit_of(&repo, &sandbox.oid("tree")), None);
-        let names: Vec<String> = branches_and_tags(&repo).unwrap().iter().map(|r| r.0.to_string()).collect();
+        let mut names = Vec::new();
+        branches_and_tags(&repo, |name, _| names.push(name.to_string())).unwrap();
         assert_eq!(names, ["refs/heads/main", "refs/tags/tree", "refs/tags/v1"]);
         assert!(is_on_a_ref(&repo, &head).unwrap());
         let lost = sandbox.git(&["commit-tree", "-m", "lost", "HEAD^{tree}"]).try_into().unwrap();

@@ -24,13 +24,26 @@ use std::path::Path;
 
 /// Writes a file so that it is there whole or not at all, whatever happens, and only for the owner.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(dir)?;
-    file.write_all(bytes)?;
+    let file = write_beside(path, bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
-    File::open(dir)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// As [`write_atomically`], but it may be lost, in part too, if the machine dies: for what is of no use then.
+pub fn write_briefly(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes)?.persist(path).map(drop).map_err(|e| e.error)
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
+    let permissions = std::fs::Permissions::from_mode(0o600);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Creates a file for the owner alone.

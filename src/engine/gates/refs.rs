@@ -52,21 +52,22 @@ pub fn remember(context: &Context, task: &Task) -> Result<()> {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<()> {
-    crate::store::write_atomically(file, bytes).with_context(|| format!("cannot write {}", file.display()))
+    // No agent outlives the machine.
+    crate::store::write_briefly(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Where branches and tags of others are, one a line: names of refs hold neither spaces nor line feeds.
 fn others(context: &Context) -> Result<Vec<u8>> {
     let ours = own_refs(context);
     let mut text = Vec::new();
-    for (name, id) in git::branches_and_tags(&context.repo)? {
+    git::branches_and_tags(&context.repo, |name, id| {
         if !ours.contains(name.as_bstr()) {
             text.extend_from_slice(id.as_str().as_bytes());
             text.push(b' ');
             text.extend_from_slice(name.as_bstr());
             text.push(b'\n');
         }
-    }
+    })?;
     Ok(text)
 }
 
