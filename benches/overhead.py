@@ -39,7 +39,8 @@ def run(bench):
                 rows.append(row(bench, files, tasks, at_once))
     heads = ["files", "tasks", "at once", "git parallel", "script", "bare git", "elapsed, to script", "processor, to script"]
     synced = ["all syncing alike"] if bench.args.fsync else []
-    return f"{machine(f'median of {bench.args.rounds} rounds', *synced)}\n{table(heads, rows)}"
+    brackets = "in brackets: processor time, and the peak of all processes' memory (PSS)"
+    return f"{machine(f'median of {bench.args.rounds} rounds', *synced, brackets)}\n{table(heads, rows)}"
 
 
 def row(bench, files, tasks, at_once):

@@ -90,7 +90,9 @@ impl Listed {
             let mut is_loose = false;
             while let Some((loose, id)) = loose.next_if(|(loose, _)| *loose <= name) {
                 is_loose = loose == name;
-                id.map(|id| see(loose, id));
+                if let Some(id) = id {
+                    see(loose, id);
+                }
             }
             if !is_loose {
                 see(name, id);
