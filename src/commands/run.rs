@@ -141,6 +141,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     Ok(Ask {
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
         agent_names: agent_names(args, config, &tasks)?,
+        runner: args.runner.clone().or_else(|| config.string("parallel.runner").map(|name| name.to_string())),
         tasks,
         prompt,
         jobs,

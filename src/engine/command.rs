@@ -54,6 +54,7 @@ pub(super) fn under_shim(
         grace_ms: agent::GRACE_MS,
         log_cap: agent::LOG_CAP,
         open_files: context.open_files,
+        far: None,
     }
 }
 

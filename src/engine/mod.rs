@@ -26,6 +26,7 @@ pub mod preflight;
 mod prepare;
 mod recover;
 mod resolver;
+mod runner;
 mod settling;
 mod setup;
 mod signals;
@@ -68,6 +69,8 @@ enum Message {
     Signal(StopCause),
     /// Ctrl-Z.
     Suspend,
+    /// For people.
+    Note(String),
     /// One more agent could not be started, for this reason.
     NoRoom(TaskName, String),
     /// All that would conflict if it were landed now.
@@ -85,6 +88,10 @@ impl Outbox {
     fn event(&self, event: Event) {
         // The loop outlives its workers; if it is gone, so is whoever would care.
         let _ = self.messages.send(Message::Event(event));
+    }
+
+    fn note(&self, text: String) {
+        let _ = self.messages.send(Message::Note(text));
     }
 
     fn no_room(&self, task: TaskName, why: String) {
@@ -261,6 +268,7 @@ impl Engine {
                 }
             }
             Message::Suspend => self.suspend(),
+            Message::Note(text) => self.ui.note(&text),
             Message::NoRoom(task, why) => self.run_fewer(task, why),
             Message::Foreseen(foreseen) => self.foresee(foreseen),
             Message::Signal(cause) => {
@@ -325,6 +333,7 @@ impl Engine {
             }
             self.note_start(&actions[next]);
             self.record(actions[next].intent(&self.run));
+            self.name_job(&actions[next]);
             next += 1;
             if next == actions.len() {
                 self.look_at_machine();

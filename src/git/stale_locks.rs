@@ -16,11 +16,21 @@ use crate::sys;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Removes the lock files that a dead supervisor's git left on `target`, on the task branches and pins in
-/// `ours`, and on what goes with them. Locks that some living git may hold stay. Returns what was removed.
-pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: &Text) -> Vec<PathBuf> {
+/// `ours`, and on what goes with them. Locks that some living git may hold stay: what all refs share, too, unless no
+/// other machine works here (`alone`). Returns what was removed.
+pub fn clear_stale_locks(
+    repo: &Repository,
+    target: &Text,
+    ours: &[Text],
+    pins: &Text,
+    alone: bool,
+) -> Vec<PathBuf> {
     let mut locks: Vec<PathBuf> = ours.iter().map(|name| lock_of(&repo.common_dir, name)).collect();
     locks.extend(locks_below(&repo.common_dir.join(pins.as_path())));
-    locks.extend([lock_of(&repo.common_dir, target), repo.common_dir.join("packed-refs.lock")]);
+    locks.push(lock_of(&repo.common_dir, target));
+    if alone {
+        locks.push(repo.common_dir.join("packed-refs.lock"));
+    }
     let all = worktrees(repo).unwrap_or_default();
     for worktree in &all {
         let about_us = |name: &Text| name == target || ours.contains(name);
@@ -37,8 +47,9 @@ pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: 
 
 /// Removes the locks that the git of an agent left in the `worktree` of its own, on its `branch` and on what
 /// all worktrees share. All its processes are dead; the locks of a git that somebody else runs stay, and so
-/// do those that are older than the worktree.
-pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &Text) {
+/// do those that are older than the worktree, and those on what all share unless no other machine works here
+/// (`alone`).
+pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &Text, alone: bool) {
     let there: &[Worktree] = std::slice::from_ref(worktree);
     let own: Vec<PathBuf> = locks_in(&worktree.admin_dir).collect();
     if !own.is_empty() && all_quiet(&[], there, &own) {
@@ -47,7 +58,9 @@ pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &
     let changed = |path: &Path| path.symlink_metadata().and_then(|meta| meta.modified());
     let Ok(born) = changed(&worktree.admin_dir.join("gitdir")) else { return };
     let mut shared = vec![lock_of(&repo.common_dir, branch)];
-    shared.extend(["packed-refs.lock", "config.lock"].map(|name| repo.common_dir.join(name)));
+    if alone {
+        shared.extend(["packed-refs.lock", "config.lock"].map(|name| repo.common_dir.join(name)));
+    }
     shared.retain(|lock| changed(lock).is_ok_and(|at| at >= born));
     if !shared.is_empty() {
         let all = worktrees(repo).unwrap_or_default();

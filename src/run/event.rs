@@ -57,6 +57,33 @@ pub enum Event {
         task: TaskName,
         /// The agent's process id.
         pid: u32,
+        /// The machine, where that is not the supervisor's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
+    /// A job is about to be submitted for the agent, or for the check of a candidate. Written before that: whoever
+    /// comes after finds the job by its token, or finds that there is none.
+    Submitting {
+        /// The task.
+        task: TaskName,
+        /// The runner's name.
+        runner: String,
+        /// What the job is called there, and nothing else is.
+        token: String,
+    },
+    /// The runner took the job.
+    Submitted {
+        /// The task.
+        task: TaskName,
+        /// What the runner calls it.
+        job: String,
+    },
+    /// The runner does not start the job yet.
+    JobWaits {
+        /// The task.
+        task: TaskName,
+        /// Why, in the runner's words.
+        reason: String,
     },
     /// The system had no room for one more agent; the task waits for a slot again.
     AgentDeferred {
@@ -310,6 +337,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it tells how far the submitting of a job is.
+    pub fn is_of_a_job(&self) -> bool {
+        matches!(self, Event::Submitting { .. } | Event::Submitted { .. } | Event::JobWaits { .. })
+    }
+
     /// The task it is about, unless it is about the whole run.
     pub fn task(&self) -> Option<&TaskName> {
         match self {
@@ -318,6 +350,9 @@ impl Event {
             | Event::SetUp { task }
             | Event::PrepareFailed { task, .. }
             | Event::AgentStarted { task, .. }
+            | Event::Submitting { task, .. }
+            | Event::Submitted { task, .. }
+            | Event::JobWaits { task, .. }
             | Event::AgentDeferred { task }
             | Event::StopSent { task, .. }
             | Event::AgentExited { task, .. }

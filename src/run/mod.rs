@@ -17,6 +17,7 @@ mod model;
 mod overlap;
 mod pacing;
 mod queue;
+mod runner;
 mod spec;
 mod state;
 mod step;
@@ -33,6 +34,7 @@ pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use pacing::Pacing;
+pub use runner::{Job, Runner, RunnerKind};
 pub use spec::{
     AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
     Verify, full_branch_name,
