@@ -54,6 +54,8 @@ enum JobState {
     Runs,
     /// It is over, in words that follow "its job".
     Ended(String),
+    /// So it is, and that was not its own doing: another try may go well.
+    Broken(String),
 }
 
 /// Why a job was not taken.

@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long a shim has beyond the grace to end its agent, before its job is ended.
 const MARGIN: Duration = Duration::from_secs(15);
 
+/// How often a job is submitted that gets lost before it starts.
+const MOST_TIMES: u32 = 5;
+
 /// A job to be seen through.
 pub(in crate::engine) struct Order<'a> {
     pub(in crate::engine) runner: &'a Runner,
@@ -33,7 +36,7 @@ pub(in crate::engine) struct Order<'a> {
 enum Next {
     /// Nothing.
     Wait,
-    /// It was not submitted: it is to be.
+    /// It was not submitted, or got lost before it started: it is to be submitted.
     Submit,
     /// It is over, and no agent was started.
     Void(String),
@@ -47,6 +50,8 @@ enum Next {
 struct Known {
     /// It is known to have been submitted.
     submitted: bool,
+    /// How often this process has submitted it.
+    times: u32,
     /// What was said before does not count.
     since: Instant,
     beat: Duration,
@@ -54,6 +59,10 @@ struct Known {
 }
 
 impl Known {
+    fn may_submit(&self) -> bool {
+        self.times < MOST_TIMES
+    }
+
     fn next(&self, sight: &Sight, now: Instant) -> Next {
         if let Some(exit) = &sight.signs.exit {
             return Next::Ended(exit.clone());
@@ -66,16 +75,22 @@ impl Known {
         let settled = silence >= self.beat * 3;
         match state {
             Some(JobState::Waits(_) | JobState::Runs) => Next::Wait,
-            Some(JobState::Ended(how)) if !sight.signs.claimed => Next::Void(format!("its job {how}")),
+            // Whichever of them comes first claims the attempt, so another one does no harm.
+            Some(JobState::Broken(_)) if !sight.signs.claimed && self.may_submit() => Next::Submit,
+            Some(JobState::Ended(how) | JobState::Broken(how)) if !sight.signs.claimed => {
+                Next::Void(format!("its job {how}"))
+            }
             // What it wrote last may still be on its way; and a node that is given up may live.
-            Some(JobState::Ended(how)) if settled => Next::Lost(format!("its job {how}")),
-            None if !sight.signs.claimed && !self.submitted => Next::Submit,
+            Some(JobState::Ended(how) | JobState::Broken(how)) if settled => {
+                Next::Lost(format!("its job {how}"))
+            }
+            None if !sight.signs.claimed && (!self.submitted || settled && self.may_submit()) => Next::Submit,
             None if !sight.signs.claimed && settled => Next::Void("its job is gone".to_owned()),
             None if sight.signs.claimed && silence >= self.lost_after => {
                 let seconds = self.lost_after.as_secs();
                 Next::Lost(format!("its job is gone, without a sign of life for {seconds} s"))
             }
-            Some(JobState::Ended(_)) | None => Next::Wait,
+            Some(JobState::Ended(_) | JobState::Broken(_)) | None => Next::Wait,
         }
     }
 }
@@ -95,6 +110,7 @@ pub(in crate::engine) async fn attend(
     let followed = watch.follow(asked, dir, order.spec.attempt);
     let known = Known {
         submitted: order.job.id.is_some(),
+        times: 0,
         since: Instant::now(),
         beat: watch.desk.beat(),
         lost_after: watch.desk.lost_after(),
@@ -193,6 +209,8 @@ impl Attendant<'_> {
             Ok(id) => {
                 self.followed.name(&id);
                 self.known.submitted = true;
+                self.known.times += 1;
+                self.doubtful |= self.known.times > 1;
                 let task = self.order.task.name().clone();
                 self.outbox.event(Event::Submitted { task, job: id });
                 None
@@ -285,7 +303,7 @@ impl Attendant<'_> {
         let job = Asked { token: self.order.job.token.clone(), id: None };
         let said = self.watch.desk.states(std::slice::from_ref(&job)).await.unwrap_or_default();
         let how = match said.get(&job.token) {
-            Some(JobState::Ended(how)) => how.clone(),
+            Some(JobState::Ended(how) | JobState::Broken(how)) => how.clone(),
             _ => "was ended there".to_owned(),
         };
         let name = &self.order.runner.name;
@@ -395,6 +413,7 @@ mod tests {
     struct Case {
         claimed: bool,
         submitted: bool,
+        times: u32,
         silent: Duration,
         /// Before or after what counts, and what it said.
         answer: Option<(bool, Option<JobState>)>,
@@ -410,12 +429,13 @@ mod tests {
             answer: case.answer.map(|(counts, state)| (asked_at(counts), state)),
             trouble: None,
         };
-        let known = Known { submitted: case.submitted, since, beat: BEAT, lost_after: LOST_AFTER };
+        let known =
+            Known { submitted: case.submitted, times: case.times, since, beat: BEAT, lost_after: LOST_AFTER };
         known.next(&sight, since + case.silent)
     }
 
     fn case(claimed: bool, silent: Duration, state: Option<JobState>) -> Case {
-        Case { claimed, submitted: true, silent, answer: Some((true, state)) }
+        Case { claimed, submitted: true, times: 1, silent, answer: Some((true, state)) }
     }
 
     const LONG: Duration = Duration::from_secs(100_000);
@@ -433,7 +453,12 @@ mod tests {
         let unknown = Case { submitted: false, ..case(false, Duration::ZERO, None) };
         assert_eq!(next(unknown), Next::Submit);
         assert_eq!(next(case(false, BEAT, None)), Next::Wait);
-        assert!(matches!(next(case(false, BEAT * 3, None)), Next::Void(_)));
+        assert_eq!(next(case(false, BEAT * 3, None)), Next::Submit, "its controller forgot it");
+        let often = Case { times: MOST_TIMES, ..case(false, BEAT * 3, None) };
+        assert!(matches!(next(often), Next::Void(_)));
+        let broken = || Some(JobState::Broken("fell".to_owned()));
+        assert_eq!(next(case(false, Duration::ZERO, broken())), Next::Submit);
+        assert_eq!(next(case(true, BEAT * 3, broken())), Next::Lost("its job fell".to_owned()));
         assert_eq!(next(Case { submitted: false, ..case(true, BEAT, None) }), Next::Wait, "it runs");
     }
 

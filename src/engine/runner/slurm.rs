@@ -126,6 +126,7 @@ fn read(said: &str) -> HashMap<String, JobState> {
 fn state_of(state: &str, reason: &str, nodes: &str) -> JobState {
     let on =
         if nodes.is_empty() || nodes == "None assigned" { String::new() } else { format!(" on {nodes}") };
+    let broken = |how: &str| JobState::Broken(format!("{how}{on}"));
     // sacct: "CANCELLED by 0".
     let ended = match state.split_whitespace().next().unwrap_or_default() {
         "PENDING" | "CONFIGURING" | "REQUEUED" | "REQUEUE_FED" | "REQUEUE_HOLD" | "SPECIAL_EXIT" => {
@@ -134,14 +135,15 @@ fn state_of(state: &str, reason: &str, nodes: &str) -> JobState {
         }
         "CANCELLED" => "was cancelled",
         "TIMEOUT" | "DEADLINE" => "ran out of the time that Slurm gave it",
-        "NODE_FAIL" | "BOOT_FAIL" => "ended because its node failed",
+        "NODE_FAIL" | "BOOT_FAIL" => return broken("ended because its node failed"),
         "OUT_OF_MEMORY" => "was ended for want of memory",
-        "PREEMPTED" => "had to give way to another",
+        "PREEMPTED" => return broken("had to give way to another"),
         "COMPLETED" => "is over",
         "FAILED" if !matches!(reason, "" | "None" | "NonZeroExitCode") => {
             return JobState::Ended(format!("failed{on} ({reason})"));
         }
-        "FAILED" | "REVOKED" => "failed",
+        "REVOKED" => return broken("was revoked"),
+        "FAILED" => "failed",
         _ => return JobState::Runs,
     };
     JobState::Ended(format!("{ended}{on}"))
