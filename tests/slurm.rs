@@ -7,6 +7,8 @@ mod common;
 
 #[path = "slurm/bench.rs"]
 mod bench;
+#[path = "slurm/checks.rs"]
+mod checks;
 #[path = "slurm/deaths.rs"]
 mod deaths;
 #[path = "slurm/ends.rs"]

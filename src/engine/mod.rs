@@ -186,7 +186,7 @@ impl Engine {
             .context("cannot listen for requests");
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
-            verify::end_stray_checks(&self.context).await;
+            verify::end_stray_checks(&self.context, &self.run).await;
             for task in self.run.tasks.iter().filter(|t| t.state == TaskState::Conflicted && t.working) {
                 resolver::take_back(&self.context, task).await?;
             }

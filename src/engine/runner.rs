@@ -21,13 +21,13 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::run::{Action, Event, Runner, RunnerKind, Step, Text};
+use crate::run::{Action, Event, Job, Runner, RunnerKind, Step, Task, Text};
 use crate::sys::{Tool, ToolOutput};
 
-pub(super) use attend::{Order, attend, for_job};
+pub(super) use attend::{Order, attend, end_stray, for_job};
 use watch::Watch;
 
-use super::Engine;
+use super::{Context, Engine};
 
 /// How long a runner may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -164,6 +164,13 @@ fn said(name: &str, output: &ToolOutput) -> String {
         (true, Some(code)) => format!("{name} ended with exit code {code}"),
         (true, None) => format!("{name} was killed by a signal"),
     }
+}
+
+/// The job that checks the task's candidate elsewhere, and whose it is; `None` if it is checked here.
+pub(super) fn of_check<'a>(context: &'a Context, task: &'a Task) -> Option<(&'a Runner, &'a Job)> {
+    let job = task.check_job.as_ref()?;
+    let runner = context.spec.runners.iter().find(|runner| runner.name == job.runner)?;
+    Some((runner, job))
 }
 
 /// A name that no other job has.

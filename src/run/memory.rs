@@ -73,6 +73,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         }
         Event::Held { reason, tip, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.collected = true;
             task.reason = Some(reason.clone());
             if tip.is_some() {
@@ -92,15 +93,18 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         Event::TargetMoved { .. } => task.landing = None,
         Event::Verified { commit, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.verified = Some(commit.clone());
         }
         Event::Rejected { reason, log, said, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.reason = Some(reason.clone());
             task.check_log = Some((log.clone(), said.clone()));
         }
         Event::PutOff { .. } => {
             task.checking = None;
+            task.check_job = None;
             task.reason = task.stop.map(|_| "its landing was stopped".to_owned()).or(task.reason.take());
         }
         Event::TakenUp { .. } => {

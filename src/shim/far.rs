@@ -97,6 +97,13 @@ pub fn call_off(dir: &Path, attempt: u32) -> io::Result<bool> {
     Ok(there.is_some_and(|claim| claim.token.is_none()))
 }
 
+/// The first attempt after those that are somebody's.
+pub fn next_claim(dir: &Path) -> u32 {
+    let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let number = |name: std::ffi::OsString| name.to_str()?.strip_prefix("claim-")?.parse::<u32>().ok();
+    names.filter_map(number).max().map_or(1, |last| last.saturating_add(1))
+}
+
 /// Asks the shim of an attempt to end its agent.
 pub fn ask_to_stop(dir: &Path, attempt: u32, stop: Stop) -> io::Result<()> {
     let word = match stop {
@@ -278,6 +285,7 @@ mod tests {
         assert!(claim(&spec, &far).unwrap());
         assert!(!claim(&spec, &far).unwrap(), "the same job, started again");
         assert!(!call_off(dir.path(), 2).unwrap() && signs(dir.path(), 2).unwrap().claimed);
+        assert_eq!(next_claim(dir.path()), 3);
         assert!(call_off(dir.path(), 3).unwrap() && call_off(dir.path(), 3).unwrap());
         let late = ShimSpec { attempt: 3, ..spec };
         assert!(!claim(&late, &far).unwrap() && !signs(dir.path(), 3).unwrap().claimed);

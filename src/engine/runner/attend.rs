@@ -402,6 +402,39 @@ fn git_file(worktree: &Path) -> Option<Text> {
     std::fs::read(worktree.join(".git")).ok().map(|bytes| Text::from(bytes.as_slice()))
 }
 
+/// Ends a job that a dead supervisor left, and waits until it has ended: nobody wants its result, and what it works in
+/// is wanted again. One of which nothing can be heard is given up after a while.
+pub(in crate::engine) async fn end_stray(context: &Context, runner: &Runner, job: &Job, dir: &Path) {
+    let desk = &context.runners.watch(runner).desk;
+    let asked = Asked { token: job.token.clone(), id: job.id.clone() };
+    let begin = Instant::now();
+    let mut next = shim::next_claim(dir);
+    while begin.elapsed() < desk.lost_after() {
+        // What is in the queue, or on its way there, starts nothing any more.
+        let barred = shim::call_off(dir, next);
+        if matches!(barred, Ok(false)) {
+            // It started just now.
+            next += 1;
+            continue;
+        }
+        let (barred, last) = (barred.is_ok(), next - 1);
+        let works =
+            last > 0 && shim::signs(dir, last).is_ok_and(|signs| signs.claimed && signs.exit.is_none());
+        let _ = desk.cancel(&asked).await;
+        if barred && !works {
+            return;
+        }
+        let _ = shim::ask_to_stop(dir, last, Stop::Kill);
+        let states = desk.states(std::slice::from_ref(&asked)).await;
+        if states.is_ok_and(|states| {
+            !matches!(states.get(&asked.token), Some(JobState::Waits(_) | JobState::Runs))
+        }) {
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
