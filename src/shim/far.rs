@@ -97,6 +97,14 @@ pub fn call_off(dir: &Path, attempt: u32) -> io::Result<bool> {
     Ok(there.is_some_and(|claim| claim.token.is_none()))
 }
 
+/// Whether the shim of an attempt gave a sign of life not long ago. For who only watches: clocks of machines differ.
+pub fn seems_alive(dir: &Path, attempt: u32) -> bool {
+    const RECENT: Duration = Duration::from_secs(60);
+    let age = || fs::metadata(dir.join("beat")).ok()?.modified().ok()?.elapsed().ok();
+    let works = signs(dir, attempt).is_ok_and(|signs| signs.exit.is_none() && signs.beat.is_some());
+    works && age().is_none_or(|age| age < RECENT)
+}
+
 /// The first attempt after those that are somebody's.
 pub fn next_claim(dir: &Path) -> u32 {
     let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());

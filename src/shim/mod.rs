@@ -33,7 +33,7 @@ use crate::run::{Exit, Text};
 
 pub use client::{Progress, Shim, end_orphans};
 pub use control::{Request, discard, request};
-pub use far::{Far, Signs, ask_to_stop, call_off, next_claim, signs, write_spec};
+pub use far::{Far, Signs, ask_to_stop, call_off, next_claim, seems_alive, signs, write_spec};
 pub use files::{is_alive, next_attempt, outdate, wait_gone, was_begun};
 pub use log::{end_of_output, output};
 pub use record::exit_record;

@@ -150,3 +150,42 @@ fn a_node_that_dies_fails_its_task() {
     output.expect(1).tells(&["one: failed: its job ended because its node failed on n4"]);
     shop.expect_ran_once(&["one"]);
 }
+
+#[test]
+fn what_the_queue_forgot_the_accounts_know() {
+    let Some(mut shop) = Shop::open() else { return };
+    shop.wrap("squeue", r#"real "$@" | sed '/CANCELLED/d'"#);
+    let accounts = r#"for option; do case $option in --name=*) echo "${option#--name=}|CANCELLED by 0|0:0|n2";; esac; done"#;
+    shop.wrap("sacct", accounts);
+    shop.use_wrapped();
+    let sandbox = &shop.sandbox;
+    sandbox.git(&["config", "parallel.slurm.args", "--hold"]);
+    let agent = sandbox.agent(r#"echo "$task" >> "$IO/ran""#);
+    let run = shop.start(&["one"], &agent);
+    common::wait_until("it is held", || shop.queue(&shop.tokens()).len() == 1);
+    let name = format!("--name={}", shop.tokens()[0]);
+    sandbox.run_in(&sandbox.repo, "scancel", &[name]).expect(0);
+    run.wait().expect(1).tells(&["one: failed: its job was cancelled on n2 before its agent started"]);
+    shop.expect_ran_once(&[]);
+}
+
+#[test]
+fn a_job_that_nobody_knows_and_that_is_silent_is_lost() {
+    let Some(mut shop) = Shop::open() else { return };
+    shop.wrap("squeue", r#"if [ -e "$IO/forgot" ]; then exit 0; fi; real "$@""#);
+    shop.use_wrapped();
+    let sandbox = &shop.sandbox;
+    sandbox.git(&["config", "parallel.lostAfter", "3s"]);
+    let agent = sandbox.agent(r#"echo "$task" >> "$IO/ran"; mark up; while :; do sleep 0.05; done"#);
+    let run = shop.start(&["one"], &agent);
+    sandbox.await_mark("up");
+    sandbox.mark("forgot");
+    let supervisor = run.pid();
+    for id in common::processes(&sandbox.root.join("shop")) {
+        if id != supervisor {
+            let _ = rustix::process::kill_process(common::pid(id), rustix::process::Signal::KILL);
+        }
+    }
+    run.wait().expect(1).tells(&["one: failed: its job is gone, without a sign of life for 3 s"]);
+    shop.await_empty_queue();
+}
