@@ -142,13 +142,26 @@ impl Desk {
     }
 }
 
-/// Runs a program of a runner's. `Err`: it could not be run, or failed, in its own words.
-async fn ask(tool: &Tool) -> Result<ToolOutput, String> {
-    let name = tool.argv.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-    let output = tool.run(PATIENCE).await.map_err(|e| format!("{name}: {}", crate::sys::words(&e)))?;
-    match output.code {
-        Some(0) => Ok(output),
-        _ => Err(said(&name, &output)),
+/// A program of a runner's that did not do what it was asked.
+struct Failed {
+    /// Its own words, after its name.
+    why: String,
+    /// It may have come as far as doing it, or may do it later.
+    for_now: bool,
+}
+
+/// What exits so had a failure that is temporary (sysexits(3)).
+const TEMPORARY: i32 = 75;
+
+/// Runs a program of a runner's; `name` is what it is called.
+async fn ask(name: &str, tool: &Tool) -> Result<ToolOutput, Failed> {
+    match tool.run(PATIENCE).await {
+        Ok(output) if output.code == Some(0) => Ok(output),
+        Ok(output) => Err(Failed { why: said(name, &output), for_now: output.code == Some(TEMPORARY) }),
+        Err(e) => {
+            let for_now = e.kind() == std::io::ErrorKind::TimedOut || crate::sys::is_out_of_room(&e);
+            Err(Failed { why: format!("{name}: {}", crate::sys::words(&e)), for_now })
+        }
     }
 }
 

@@ -45,6 +45,7 @@ fn start() -> Option<Cluster> {
     let mut said = String::new();
     BufReader::new(guard.stdout.take().expect("a pipe")).read_line(&mut said).expect("it says something");
     assert_eq!(said, "up\n", "the cluster does not start; see {}", dir.display());
+    std::thread::spawn(move || guard.wait());
     Some(Cluster { dir, _guard: stdin })
 }
 

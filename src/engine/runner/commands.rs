@@ -46,23 +46,21 @@ pub(super) async fn submit(text: &Text, submission: &Submission<'_>) -> Result<S
     set.push(("GIT_PARALLEL_JOB_SCRIPT".to_owned(), submission.script.into()));
     set.push(("GIT_PARALLEL_JOB_LOG".to_owned(), submission.log.into()));
     set.extend(submission.env.iter().map(|(name, value)| (name.clone(), value.as_os_str().to_owned())));
-    match ask(&tool(text, set)).await {
+    match ask("submit", &tool(text, set)).await {
         Ok(said) => {
             let id = said.stdout.lines().rev().find_map(|line| line.split_whitespace().next_back());
             Ok(id.unwrap_or(&submission.job.token).to_owned())
         }
-        // As sysexits(3) has it: a temporary failure.
-        Err(why) if why.ends_with("exit code 75") || why.contains("did not end within") => {
-            Err(Refusal::ForNow(why))
-        }
-        Err(why) => Err(Refusal::ForGood(why)),
+        Err(failed) if failed.for_now => Err(Refusal::ForNow(failed.why)),
+        Err(failed) => Err(Refusal::ForGood(failed.why)),
     }
 }
 
 pub(super) async fn states(text: &Text, jobs: &[Asked]) -> Result<HashMap<String, JobState>, String> {
     let names: Vec<&str> = jobs.iter().map(|job| job.id.as_deref().unwrap_or(&job.token)).collect();
     let set = vec![("GIT_PARALLEL_JOBS".to_owned(), OsString::from(names.join("\n")))];
-    ask(&tool(text, set)).await.map(|said| read(&said.stdout, jobs))
+    let said = ask("status", &tool(text, set)).await.map_err(|failed| failed.why)?;
+    Ok(read(&said.stdout, jobs))
 }
 
 /// `JOB STATE [REASON]`, one a line, where JOB is a token or what submit gave.
@@ -88,7 +86,7 @@ fn read(said: &str, jobs: &[Asked]) -> HashMap<String, JobState> {
 }
 
 pub(super) async fn cancel(text: &Text, job: &Asked) -> Result<(), String> {
-    ask(&tool(text, of_job(job))).await.map(drop)
+    ask("cancel", &tool(text, of_job(job))).await.map(drop).map_err(|failed| failed.why)
 }
 
 fn of_job(job: &Asked) -> Vec<(String, OsString)> {

@@ -1,0 +1,134 @@
+//! Runners that the user configures: commands that submit, tell and cancel, and a command in front of the agent's.
+
+#![allow(clippy::disallowed_methods)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Running, Sandbox};
+
+/// A scheduler of sorts: a job is a process in a session of its own, in a file of its name.
+const QUEUE: &str = r#"
+mkdir -p "$IO/jobs"
+case $1 in
+submit)
+    if [ -e "$IO/full" ]; then rm "$IO/full"; echo "the queue is full" >&2; exit 75; fi
+    if [ -e "$IO/closed" ]; then echo "no such project" >&2; exit 1; fi
+    setsid "$3" >"$4" 2>&1 </dev/null &
+    echo $! >"$IO/jobs/$2"
+    echo "submitted job $2";;
+status)
+    for job in $(ls "$IO/jobs"); do
+        if kill -0 "$(cat "$IO/jobs/$job")" 2>/dev/null; then echo "$job RUNNING"; else echo "$job DONE"; fi
+    done;;
+cancel)
+    echo "$2" >>"$IO/cancelled"
+    kill -KILL -"$(cat "$IO/jobs/$2")" 2>/dev/null || :;;
+esac"#;
+
+fn shop() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let queue = sandbox.script(&sandbox.root.join("bin/queue"), QUEUE);
+    let queue = queue.to_str().expect("UTF-8");
+    let set = |key: &str, value: &str| drop(sandbox.git(&["config", key, value]));
+    set("parallel.runner", "mine");
+    set("parallel.lostAfter", "30s");
+    set("parallel.runner.mine.submit", &format!("'{queue}' submit {{job}} {{script}} {{log}}"));
+    set("parallel.runner.mine.status", &format!("'{queue}' status"));
+    set("parallel.runner.mine.cancel", &format!("'{queue}' cancel {{job}}"));
+    sandbox
+}
+
+fn start(sandbox: &Sandbox, options_and_tasks: &[&str], agent: &Path) -> Running {
+    let mut command = sandbox.command(&sandbox.repo, common::PROGRAM);
+    command.args(sandbox.run_args(options_and_tasks, agent));
+    sandbox.start(command)
+}
+
+fn ran(sandbox: &Sandbox) -> Vec<String> {
+    let mut ran: Vec<String> = sandbox.read_io("ran").lines().map(str::to_owned).collect();
+    ran.sort_unstable();
+    ran
+}
+
+#[test]
+fn tasks_land_by_the_user_s_own_commands() {
+    let sandbox = shop();
+    let before = sandbox.snapshot();
+    sandbox.mark("full");
+    let agent = sandbox.agent(r#"echo "$task" >> "$IO/ran"; echo x > "$task.txt"; commit"#);
+    let output = start(&sandbox, &["-j3", "a", "b", "c"], &agent).wait().expect(0);
+    output.tells(&["submitted to mine (job gp-", "the queue is full", "3 landed"]);
+    assert_eq!(ran(&sandbox), ["a", "b", "c"]);
+    assert_eq!(sandbox.task("b")["runner"], "mine");
+    sandbox.check(&before);
+}
+
+#[test]
+fn a_dead_supervisor_s_jobs_are_found_again() {
+    let sandbox = shop();
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(
+        r#"echo "$task" >> "$IO/ran"; mark "up-$task"; await end; echo x > "$task.txt"; commit; mark "done-$task""#,
+    );
+    let run = start(&sandbox, &["-j2", "a", "b"], &agent);
+    sandbox.await_mark("up-a");
+    sandbox.await_mark("up-b");
+    run.signal(rustix::process::Signal::KILL);
+    run.wait();
+    sandbox.mark("end");
+    sandbox.await_mark("done-a");
+    sandbox.parallel(&["resume"]).expect(0);
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed")]);
+    assert_eq!(ran(&sandbox), ["a", "b"]);
+    sandbox.check(&before);
+}
+
+#[test]
+fn abort_gives_the_agent_its_grace() {
+    let sandbox = shop();
+    let agent = sandbox.agent(
+        r#"trap 'echo saved > saved; commit "saved"; exit 1' TERM; mark up; while :; do sleep 0.05; done"#,
+    );
+    let run = start(&sandbox, &["one"], &agent);
+    sandbox.await_mark("up");
+    sandbox.parallel(&["abort"]).expect(0);
+    run.wait().expect(1);
+    assert_eq!(sandbox.state("one"), "aborted");
+    assert_eq!(sandbox.git(&["log", "--format=%s", "main..feature/one"]), "saved");
+    assert_eq!(sandbox.read_io("cancelled"), "", "it ended as it was asked to");
+}
+
+#[test]
+fn what_can_t_be_submitted_says_why() {
+    let sandbox = shop();
+    sandbox.mark("closed");
+    let run = start(&sandbox, &["one"], &sandbox.simple_agent());
+    run.wait().expect(1).tells(&["one: failed: submit: no such project"]);
+}
+
+#[test]
+fn a_runner_that_is_half_configured_is_refused() {
+    let sandbox = shop();
+    let agent = sandbox.simple_agent();
+    sandbox.git(&["config", "--unset", "parallel.runner.mine.status"]);
+    let refused =
+        |args: &[&str], words: &[&str]| drop(start(&sandbox, args, &agent).wait().expect(3).tells(words));
+    refused(&["one"], &["'parallel.runner.mine.status' is not set"]);
+    refused(&["--runner=his", "one"], &["no runner is known as 'his'", "local, slurm, mine"]);
+    sandbox.git(&["config", "parallel.runner.mine.prefix", "nice"]);
+    refused(&["one"], &["both a prefix and commands"]);
+    sandbox.git(&["config", "parallel.runner.odd.prefix", "nice 'x"]);
+    refused(&["--runner=odd", "one"], &["parallel.runner.odd.prefix", "quotes that are closed"]);
+    start(&sandbox, &["--runner=local", "one"], &agent).wait().expect(0);
+}
+
+#[test]
+fn a_prefix_stands_in_front_of_the_agent_s_command() {
+    let sandbox = shop();
+    sandbox.git(&["config", "parallel.runner.box.prefix", "env 'BOX=of {task}'"]);
+    let agent = sandbox.agent(r#"echo "$BOX" > "$task.txt"; commit"#);
+    start(&sandbox, &["--runner", "box", "a"], &agent).wait().expect(0);
+    assert_eq!(sandbox.show("main", "a.txt"), "of a\n");
+}
