@@ -132,3 +132,69 @@ fn a_prefix_stands_in_front_of_the_agent_s_command() {
     start(&sandbox, &["--runner", "box", "a"], &agent).wait().expect(0);
     assert_eq!(sandbox.show("main", "a.txt"), "of a\n");
 }
+
+/// A server and two workers of HyperQueue, ended with the test.
+struct HyperQueue(Vec<std::process::Child>);
+
+impl HyperQueue {
+    fn start(sandbox: &Sandbox) -> Option<HyperQueue> {
+        if sandbox.command(&sandbox.root, "hq").arg("--version").output().is_err() {
+            eprintln!("skipped: hq (HyperQueue) is not on PATH");
+            return None;
+        }
+        let start = |args: &[&str]| {
+            let mut command = sandbox.command(&sandbox.root, "hq");
+            command.args(args).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+            command.spawn().expect("it can be started")
+        };
+        let mut all = HyperQueue(vec![start(&["server", "start"])]);
+        let count = |what: &[&str]| sandbox.run_in(&sandbox.root, "hq", what);
+        common::wait_until("its server answers", || count(&["server", "info"]).code == 0);
+        all.0.extend([0, 1].map(|_| start(&["worker", "start", "--cpus=2"])));
+        common::wait_until("its workers are there", || {
+            count(&["worker", "list"]).stdout.matches("RUNNING").count() == 2
+        });
+        Some(all)
+    }
+}
+
+impl Drop for HyperQueue {
+    fn drop(&mut self) {
+        for child in self.0.iter_mut().rev() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn the_example_for_hyperqueue_works() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set_env("HQ_SERVER_DIR", sandbox.root.join("hq"));
+    let Some(_queue) = HyperQueue::start(&sandbox) else { return };
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hyperqueue");
+    sandbox.run_in(&sandbox.repo, example, &[] as &[&str]).expect(0);
+    let agent = sandbox.agent(
+        r#"echo "$task" >> "$IO/ran"; if [ "$task" = e ]; then mark up; while :; do sleep 0.05; done; fi
+        echo x > "$task.txt"; commit"#,
+    );
+    let all = ["--runner=hq", "-j8", "a", "b", "c", "d", "e", "f", "g", "h"];
+    let run = start(&sandbox, &all, &agent);
+    sandbox.await_mark("up");
+    common::wait_until("the others have landed", || run.so_far().0.matches(": landed").count() == 7);
+    sandbox.parallel(&["status"]).expect(0).tells(&["on "]);
+    sandbox.parallel(&["abort", "e"]).expect(0);
+    run.wait().expect(1);
+    assert_eq!(sandbox.state("e"), "aborted");
+    assert_eq!(ran(&sandbox), ["a", "b", "c", "d", "e", "f", "g", "h"]);
+    // One that waits for a worker that never comes is cancelled by its name.
+    let more = "--cpus=64 --name=\"{job}\"";
+    let submit = sandbox.git(&["config", "parallel.runner.hq.submit"]).replace("--name=\"{job}\"", more);
+    sandbox.git(&["config", "parallel.runner.hq.submit", &submit]);
+    let run = start(&sandbox, &["--runner=hq", "never"], &agent);
+    common::wait_until("it is submitted", || run.so_far().0.contains("never: submitted to hq (job "));
+    sandbox.parallel(&["abort"]).expect(0);
+    run.wait().expect(1);
+    let list = sandbox.run_in(&sandbox.root, "hq", &["job", "list", "--filter=waiting,running"]).expect(0);
+    assert!(!list.stdout.contains("gp-"), "{}", list.stdout);
+}
