@@ -121,6 +121,8 @@ fn a_runner_that_is_half_configured_is_refused() {
     refused(&["one"], &["both a prefix and commands"]);
     sandbox.git(&["config", "parallel.runner.odd.prefix", "nice 'x"]);
     refused(&["--runner=odd", "one"], &["parallel.runner.odd.prefix", "quotes that are closed"]);
+    sandbox.git(&["config", "parallel.runner.odd.prefix", "no-such-box -x"]);
+    refused(&["--runner=odd", "one"], &["runner 'odd' was not found", "no-such-box"]);
     start(&sandbox, &["--runner=local", "one"], &agent).wait().expect(0);
 }
 
@@ -129,6 +131,8 @@ fn a_prefix_stands_in_front_of_the_agent_s_command() {
     let sandbox = shop();
     sandbox.git(&["config", "parallel.runner.box.prefix", "env 'BOX=of {task}'"]);
     let agent = sandbox.agent(r#"echo "$BOX" > "$task.txt"; commit"#);
+    let plan = start(&sandbox, &["-n", "--runner", "box", "a", "b"], &agent).wait().expect(0);
+    plan.tells(&["start each by box: env 'BOX=of {task}'"]);
     start(&sandbox, &["--runner", "box", "a"], &agent).wait().expect(0);
     assert_eq!(sandbox.show("main", "a.txt"), "of a\n");
 }

@@ -141,7 +141,10 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     Ok(Ask {
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
         agent_names: agent_names(args, config, &tasks)?,
-        runner: args.runner.clone().or_else(|| config.string("parallel.runner").map(|name| name.to_string())),
+        runner: args.runner.clone().or_else(|| {
+            let name = config.string("parallel.runner").map(|name| name.to_string());
+            name.filter(|name| !name.is_empty())
+        }),
         tasks,
         prompt,
         jobs,

@@ -33,6 +33,7 @@ impl Phase {
         match task.state {
             TaskState::Queued => Some(Phase::Queued),
             TaskState::Preparing => Some(Phase::Preparing),
+            TaskState::Running if run.is_in_a_queue(task) => Some(Phase::Queued),
             TaskState::Running => Some(Phase::Running),
             TaskState::Finished => run.lands(task).then_some(Phase::Ready),
             TaskState::Integrating => Some(Phase::Landing),

@@ -90,7 +90,17 @@ fn configured(config: &Config, name: &str) -> Result<RunnerKind, Problem> {
         config.string(&key(name, variable)).filter(|text| !text.as_bstr().trim_ascii().is_empty())
     };
     match (set("submit"), set("status"), set("prefix")) {
-        (None, None, Some(prefix)) => Ok(RunnerKind::Prefix { argv: words(&key(name, "prefix"), &prefix)? }),
+        (None, None, Some(prefix)) => {
+            let argv = words(&key(name, "prefix"), &prefix)?;
+            let missing = argv.first().filter(|program| !crate::agents::find(program.as_os_str()));
+            match missing {
+                None => Ok(RunnerKind::Prefix { argv }),
+                Some(program) => {
+                    let what = format!("runner '{name}' was not found, or can't be executed: {program}");
+                    Err(Problem::new(what, format!("check PATH, and {}", key(name, "prefix"))))
+                }
+            }
+        }
         (Some(submit), Some(status), None) => {
             Ok(RunnerKind::Commands { submit, status, cancel: set("cancel") })
         }

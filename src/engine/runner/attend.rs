@@ -17,6 +17,9 @@ use crate::shim::{self, Far, ShimSpec};
 /// How often to look at a job that nothing is heard of: time may tell.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// How long the reason why a job waits stands before another one is told.
+const TELL: Duration = Duration::from_secs(20);
+
 /// How long a shim has beyond the grace to end its agent, before its job is ended.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -139,7 +142,7 @@ struct Attendant<'a> {
     log: LogReader,
     outbox: &'a Outbox,
     /// What was last told of its waiting.
-    told: Option<String>,
+    told: Option<(String, Instant)>,
     /// Somebody asked for its end.
     stop_asked: bool,
     /// When its job is ended if its shim does not do what it is asked.
@@ -341,8 +344,10 @@ impl Attendant<'_> {
     }
 
     fn tell(&mut self, reason: String) {
-        if self.told.as_ref() != Some(&reason) {
-            self.told = Some(reason.clone());
+        // Reasons may come and go.
+        let again = self.told.as_ref().is_none_or(|(told, at)| *told != reason && at.elapsed() > TELL);
+        if again {
+            self.told = Some((reason.clone(), Instant::now()));
             self.outbox.event(Event::JobWaits { task: self.order.task.name().clone(), reason });
         }
     }
