@@ -10,6 +10,8 @@
 
 mod attend;
 mod commands;
+mod job;
+mod next;
 mod slurm;
 mod watch;
 
@@ -24,7 +26,8 @@ use tokio::sync::Semaphore;
 use crate::run::{Action, Event, Job, Runner, RunnerKind, Step, Task, Text};
 use crate::sys::{Tool, ToolOutput};
 
-pub(super) use attend::{Order, attend, end_stray, for_job};
+pub(super) use attend::{Order, attend};
+pub(super) use job::{end_stray, for_job};
 use watch::Watch;
 
 use super::{Context, Engine};
@@ -54,7 +57,9 @@ enum JobState {
     Runs,
     /// It is over, in words that follow "its job".
     Ended(String),
-    /// So it is, and that was not its own doing: another try may go well.
+    /// So it is, because somebody ended it, or it had used up what it may.
+    Cut(String),
+    /// So it is, and for no reason of its own: another try may go well.
     Broken(String),
 }
 

@@ -152,10 +152,15 @@ fn take(dir: &Path, attempt: u32, claim: &Claim) -> io::Result<bool> {
     let own = dir.join(format!("claim.{}.{}", claim.host.replace('/', "_"), std::process::id()));
     let _ = fs::remove_file(&own);
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
-    let linked = file
-        .write_all(&serde_json::to_vec(claim)?)
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&own, &path));
+    file.write_all(&serde_json::to_vec(claim)?)?;
+    file.sync_all()?;
+    let linked = match fs::hard_link(&own, &path) {
+        // Not every file system has links; a directory can be made but once as well, which all of them have.
+        Err(error) if has_no_links(&error) => {
+            fs::create_dir(path.with_extension("dir")).and_then(|()| fs::rename(&own, &path))
+        }
+        linked => linked,
+    };
     // The answer to the link may have been lost on its way, and the link be there.
     let first = linked.is_ok() || file.metadata().is_ok_and(|meta| meta.nlink() == 2);
     let _ = fs::remove_file(&own);
@@ -163,6 +168,18 @@ fn take(dir: &Path, attempt: u32, claim: &Claim) -> io::Result<bool> {
         Err(error) if !first && error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(first),
     }
+}
+
+fn has_no_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errors = [Errno::PERM, Errno::OPNOTSUPP, Errno::NOSYS, Errno::MLINK];
+    errors.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Whether a later attempt was taken up: this one was given up, and what it does is not wanted any more.
+pub(super) fn is_superseded(dir: &Path, attempt: u32) -> bool {
+    drop(File::open(dir));
+    claim_of(dir, attempt.saturating_add(1)).symlink_metadata().is_ok()
 }
 
 fn claim_of(dir: &Path, attempt: u32) -> PathBuf {
@@ -250,7 +267,14 @@ impl Heart {
 
     /// What is asked for now and was not before.
     fn look(&mut self) -> Option<Stop> {
-        drop(File::open(&self.dir).ok()?);
+        let stop = match is_superseded(&self.dir, self.attempt) {
+            true => Stop::Kill,
+            false => self.asked_for()?,
+        };
+        (self.asked < Some(stop)).then(|| *self.asked.insert(stop))
+    }
+
+    fn asked_for(&self) -> Option<Stop> {
         let mut text = String::new();
         read_private(&self.dir.join("stop")).ok()??.take(MAX).read_to_string(&mut text).ok()?;
         let (attempt, word) = text.trim_end().split_once(' ')?;
@@ -259,8 +283,7 @@ impl Heart {
             "kill" => Stop::Kill,
             _ => return None,
         };
-        let fresh = attempt.parse() == Ok(self.attempt) && self.asked < Some(stop);
-        fresh.then(|| *self.asked.insert(stop))
+        (attempt.parse() == Ok(self.attempt)).then_some(stop)
     }
 }
 
@@ -341,6 +364,12 @@ mod tests {
         assert_eq!(heart.look(), Some(Stop::Kill));
         heart.beat(Instant::now());
         assert!(signs(dir.path(), 2).unwrap().beat.unwrap().count > first.count);
+        let mut heart = Heart::start(&spec, &far, 7);
+        heart.asked = Some(Stop::Term);
+        fs::remove_file(dir.path().join("stop")).unwrap();
+        assert_eq!(heart.look(), None);
+        assert!(call_off(dir.path(), 3).unwrap());
+        assert_eq!(heart.look(), Some(Stop::Kill), "a later attempt is under way");
         assert!(signs(dir.path(), 1).unwrap().beat.is_none());
     }
 }

@@ -42,7 +42,12 @@ pub async fn live(spec: &ShimSpec) -> u8 {
             Err(error) => not_started(format!("cannot write in '{}': {}", spec.dir, words(&error))),
         };
         let record = ExitRecord { attempt: spec.attempt, exit };
-        return if record::write(dir, &record).is_ok() { code::RECORDED } else { code::NOT_RECORDED };
+        let wanted = !far::is_superseded(dir, spec.attempt);
+        return if wanted && record::write(dir, &record).is_ok() {
+            code::RECORDED
+        } else {
+            code::NOT_RECORDED
+        };
     }
     let (exit, alive) = match files::hold(dir) {
         Ok(None) => return code::BUSY,

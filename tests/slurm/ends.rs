@@ -122,7 +122,7 @@ fn what_the_scheduler_ends_is_not_taken_for_an_abort() {
     sandbox.await_mark("up");
     let name = format!("--name={}", shop.tokens()[0]);
     sandbox.run_in(&sandbox.repo, "scancel", &[name]).expect(0);
-    run.wait().expect(1).tells(&["one: failed: its job was ", "(by slurm)"]);
+    run.wait().expect(1).tells(&["one: failed: its job was cancelled on n", "(by slurm)"]);
     assert_eq!(sandbox.state("one"), "failed");
 }
 
@@ -135,15 +135,15 @@ fn a_node_that_dies_fails_its_task() {
     let agent = sandbox.agent(r#"echo "$task" >> "$IO/ran"; mark up; while :; do sleep 0.05; done"#);
     let run = shop.start(&["one"], &agent);
     sandbox.await_mark("up");
-    // All processes of the node end at one stroke, as when its power fails: its daemon, then what carries our path.
+    // Its daemon, then what carries our path: what its daemon had started would tell of that otherwise.
     shop.cluster.daemon("stop", "slurmd.n4");
+    shop.cluster.scontrol(&["update", "nodename=n4", "state=down", "reason=test"]);
     let supervisor = run.pid();
     for id in common::processes(&sandbox.root.join("shop")) {
         if id != supervisor {
             let _ = rustix::process::kill_process(common::pid(id), rustix::process::Signal::KILL);
         }
     }
-    shop.cluster.scontrol(&["update", "nodename=n4", "state=down", "reason=test"]);
     let output = run.wait();
     shop.cluster.daemon("start", "slurmd.n4");
     shop.cluster.scontrol(&["update", "nodename=n4", "state=resume"]);

@@ -1,21 +1,26 @@
 //! Seeing one job through: submitting it, passing on what its shim writes and what it is asked, and its end.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
+use super::job::{LOG, last_line, write_job};
+use super::next::{Known, Next};
 use super::watch::{Followed, Sight, Watch};
 use super::{Asked, JobState, Refusal, Submission};
 use crate::engine::agent::{GRACE_MS, LogReader};
 use crate::engine::{Context, Outbox};
-use crate::run::{Event, Exit, Job, Runner, Stop, Task, Text};
-use crate::shim::{self, Far, ShimSpec};
+use crate::run::{Event, Exit, Job, Runner, Stop, Task};
+use crate::shim::{self, ShimSpec};
 
 /// How often to look at a job that nothing is heard of: time may tell.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How often, and how long in between, a runner is asked how a job came to its end that it still ends.
+const LAST_WORDS: u32 = 10;
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// How long the reason why a job waits stands before another one is told.
 const TELL: Duration = Duration::from_secs(20);
@@ -23,79 +28,12 @@ const TELL: Duration = Duration::from_secs(20);
 /// How long a shim has beyond the grace to end its agent, before its job is ended.
 const MARGIN: Duration = Duration::from_secs(15);
 
-/// How often a job is submitted that gets lost before it starts.
-const MOST_TIMES: u32 = 5;
-
 /// A job to be seen through.
 pub(in crate::engine) struct Order<'a> {
     pub(in crate::engine) runner: &'a Runner,
     pub(in crate::engine) job: &'a Job,
     pub(in crate::engine) task: &'a Task,
     pub(in crate::engine) spec: ShimSpec,
-}
-
-/// What is to be done about a job.
-#[derive(Clone, PartialEq, Debug)]
-enum Next {
-    /// Nothing.
-    Wait,
-    /// It was not submitted, or got lost before it started: it is to be submitted.
-    Submit,
-    /// It is over, and no agent was started.
-    Void(String),
-    /// It is over, as far as anybody can tell.
-    Lost(String),
-    /// It is over.
-    Ended(Exit),
-}
-
-/// What is known of a job beside what is seen of it.
-struct Known {
-    /// It is known to have been submitted.
-    submitted: bool,
-    /// How often this process has submitted it.
-    times: u32,
-    /// What was said before does not count.
-    since: Instant,
-    beat: Duration,
-    lost_after: Duration,
-}
-
-impl Known {
-    fn may_submit(&self) -> bool {
-        self.times < MOST_TIMES
-    }
-
-    fn next(&self, sight: &Sight, now: Instant) -> Next {
-        if let Some(exit) = &sight.signs.exit {
-            return Next::Ended(exit.clone());
-        }
-        // A failed query means that nobody knows, and not that there is nothing.
-        let Some((_, state)) = sight.answer.as_ref().filter(|(asked_at, _)| *asked_at >= self.since) else {
-            return Next::Wait;
-        };
-        let silence = now.saturating_duration_since(sight.moved_at.max(self.since));
-        let settled = silence >= self.beat * 3;
-        match state {
-            Some(JobState::Waits(_) | JobState::Runs) => Next::Wait,
-            // Whichever of them comes first claims the attempt, so another one does no harm.
-            Some(JobState::Broken(_)) if !sight.signs.claimed && self.may_submit() => Next::Submit,
-            Some(JobState::Ended(how) | JobState::Broken(how)) if !sight.signs.claimed => {
-                Next::Void(format!("its job {how}"))
-            }
-            // What it wrote last may still be on its way; and a node that is given up may live.
-            Some(JobState::Ended(how) | JobState::Broken(how)) if settled => {
-                Next::Lost(format!("its job {how}"))
-            }
-            None if !sight.signs.claimed && (!self.submitted || settled && self.may_submit()) => Next::Submit,
-            None if !sight.signs.claimed && settled => Next::Void("its job is gone".to_owned()),
-            None if sight.signs.claimed && silence >= self.lost_after => {
-                let seconds = self.lost_after.as_secs();
-                Next::Lost(format!("its job is gone, without a sign of life for {seconds} s"))
-            }
-            Some(JobState::Ended(_) | JobState::Broken(_)) | None => Next::Wait,
-        }
-    }
 }
 
 /// Sees a job through to its end. `started` is told of its agent.
@@ -276,7 +214,8 @@ impl Attendant<'_> {
     /// The job is over and no agent was started; none will be, if it has a say.
     async fn void(&mut self, how: String) -> Option<Exit> {
         let spec = &self.order.spec;
-        if !shim::call_off(spec.dir.as_path(), spec.attempt).unwrap_or(false) {
+        // Where nothing can be written, no job can start anything either.
+        if matches!(shim::call_off(spec.dir.as_path(), spec.attempt), Ok(false)) {
             return None;
         }
         self.cancel().await;
@@ -295,22 +234,36 @@ impl Attendant<'_> {
         if self.stop_asked { stopped() } else { Exit { lost: Some(how), ..Exit::default() } }
     }
 
-    /// A shim that was stopped and not by us was stopped by the scheduler, or by somebody there.
+    /// An agent that was stopped, and not by us, was stopped by the scheduler, or by somebody there.
     async fn ended(&mut self, exit: Exit) -> Exit {
         if self.doubtful {
             self.cancel().await;
         }
-        if !exit.stopped || self.stop_asked {
+        let is_odd = exit.stopped || exit.signal.is_some();
+        if !is_odd || self.stop_asked {
             return exit;
         }
-        let job = Asked { token: self.order.job.token.clone(), id: None };
-        let said = self.watch.desk.states(std::slice::from_ref(&job)).await.unwrap_or_default();
-        let how = match said.get(&job.token) {
-            Some(JobState::Ended(how) | JobState::Broken(how)) => how.clone(),
-            _ => "was ended there".to_owned(),
+        let how = match self.who_ended_it().await {
+            Some(how) => how,
+            None if exit.stopped => "was ended there".to_owned(),
+            None => return exit,
         };
         let name = &self.order.runner.name;
         Exit { stopped: false, lost: Some(format!("its job {how} (by {name})")), ..exit }
+    }
+
+    /// What its runner says of a job whose agent was sent a signal, and not by us.
+    async fn who_ended_it(&self) -> Option<String> {
+        let job = Asked { token: self.order.job.token.clone(), id: self.order.job.id.clone() };
+        for _ in 0..LAST_WORDS {
+            let said = self.watch.desk.states(std::slice::from_ref(&job)).await.ok()?;
+            match said.get(&job.token)? {
+                JobState::Cut(how) | JobState::Broken(how) => return Some(how.clone()),
+                JobState::Ended(_) => return None,
+                JobState::Waits(_) | JobState::Runs => sleep(SETTLE).await,
+            }
+        }
+        None
     }
 
     async fn cancel(&self) {
@@ -358,161 +311,10 @@ enum Tried {
     Stopped(Stop),
 }
 
-/// What the job itself says, beside what its agent does.
-const LOG: &str = "job.log";
-
 fn stopped() -> Exit {
     Exit { stopped: true, ..Exit::default() }
 }
 
 fn not_started(why: String) -> Exit {
     Exit { not_started: Some(why), ..Exit::default() }
-}
-
-/// Writes what the job is to do; gives the program that does it.
-fn write_job(spec: &ShimSpec, program: &Text) -> std::io::Result<std::path::PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let file = shim::write_spec(spec)?;
-    let script = file.with_extension("sh");
-    let quoted = |text: &[u8]| {
-        shlex::bytes::try_quote(text).map(std::borrow::Cow::into_owned).map_err(std::io::Error::other)
-    };
-    let program = quoted(program.as_bstr())?;
-    let file = quoted(file.as_os_str().as_encoded_bytes())?;
-    let text = [b"#!/bin/sh\nexec ", &program[..], b" shim ", &file[..], b"\n"].concat();
-    std::fs::write(&script, text)?;
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700))?;
-    Ok(script)
-}
-
-fn last_line(log: &Path) -> Option<String> {
-    const MOST: u64 = 2_000;
-    let text = crate::engine::command::end_of(log, MOST);
-    text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
-}
-
-/// The spec of a shim as a job far away needs it.
-pub(in crate::engine) fn for_job(spec: ShimSpec, job: &Job, runner: &Runner) -> ShimSpec {
-    let beat = super::Desk::new(runner.clone()).beat();
-    let far = Far {
-        token: job.token.clone(),
-        beat_ms: u64::try_from(beat.as_millis()).unwrap_or(u64::MAX),
-        git_file: git_file(spec.cwd.as_path()),
-    };
-    ShimSpec { far: Some(far), ..spec }
-}
-
-/// What a worktree's `.git` file says.
-fn git_file(worktree: &Path) -> Option<Text> {
-    std::fs::read(worktree.join(".git")).ok().map(|bytes| Text::from(bytes.as_slice()))
-}
-
-/// Ends a job that a dead supervisor left, and waits until it has ended: nobody wants its result, and what it works in
-/// is wanted again. One of which nothing can be heard is given up after a while.
-pub(in crate::engine) async fn end_stray(context: &Context, runner: &Runner, job: &Job, dir: &Path) {
-    let desk = &context.runners.watch(runner).desk;
-    let asked = Asked { token: job.token.clone(), id: job.id.clone() };
-    let begin = Instant::now();
-    let mut next = shim::next_claim(dir);
-    while begin.elapsed() < desk.lost_after() {
-        // What is in the queue, or on its way there, starts nothing any more.
-        let barred = shim::call_off(dir, next);
-        if matches!(barred, Ok(false)) {
-            // It started just now.
-            next += 1;
-            continue;
-        }
-        let (barred, last) = (barred.is_ok(), next - 1);
-        let works =
-            last > 0 && shim::signs(dir, last).is_ok_and(|signs| signs.claimed && signs.exit.is_none());
-        let _ = desk.cancel(&asked).await;
-        if barred && !works {
-            return;
-        }
-        let _ = shim::ask_to_stop(dir, last, Stop::Kill);
-        let states = desk.states(std::slice::from_ref(&asked)).await;
-        if states.is_ok_and(|states| {
-            !matches!(states.get(&asked.token), Some(JobState::Waits(_) | JobState::Runs))
-        }) {
-            return;
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::shim::Signs;
-
-    const BEAT: Duration = Duration::from_secs(5);
-    const LOST_AFTER: Duration = Duration::from_secs(270);
-
-    struct Case {
-        claimed: bool,
-        submitted: bool,
-        times: u32,
-        silent: Duration,
-        /// Before or after what counts, and what it said.
-        answer: Option<(bool, Option<JobState>)>,
-    }
-
-    fn next(case: Case) -> Next {
-        let begin = Instant::now();
-        let since = begin + Duration::from_secs(10);
-        let asked_at = |counts| if counts { since + BEAT } else { begin };
-        let sight = Sight {
-            signs: Signs { claimed: case.claimed, ..Signs::default() },
-            moved_at: since,
-            answer: case.answer.map(|(counts, state)| (asked_at(counts), state)),
-            trouble: None,
-        };
-        let known =
-            Known { submitted: case.submitted, times: case.times, since, beat: BEAT, lost_after: LOST_AFTER };
-        known.next(&sight, since + case.silent)
-    }
-
-    fn case(claimed: bool, silent: Duration, state: Option<JobState>) -> Case {
-        Case { claimed, submitted: true, times: 1, silent, answer: Some((true, state)) }
-    }
-
-    const LONG: Duration = Duration::from_secs(100_000);
-
-    #[test]
-    fn who_does_not_answer_says_nothing() {
-        for claimed in [false, true] {
-            assert_eq!(next(Case { answer: None, ..case(claimed, LONG, None) }), Next::Wait);
-            assert_eq!(next(Case { answer: Some((false, None)), ..case(claimed, LONG, None) }), Next::Wait);
-        }
-    }
-
-    #[test]
-    fn a_job_that_nobody_knows_is_submitted_unless_it_was() {
-        let unknown = Case { submitted: false, ..case(false, Duration::ZERO, None) };
-        assert_eq!(next(unknown), Next::Submit);
-        assert_eq!(next(case(false, BEAT, None)), Next::Wait);
-        assert_eq!(next(case(false, BEAT * 3, None)), Next::Submit, "its controller forgot it");
-        let often = Case { times: MOST_TIMES, ..case(false, BEAT * 3, None) };
-        assert!(matches!(next(often), Next::Void(_)));
-        let broken = || Some(JobState::Broken("fell".to_owned()));
-        assert_eq!(next(case(false, Duration::ZERO, broken())), Next::Submit);
-        assert_eq!(next(case(true, BEAT * 3, broken())), Next::Lost("its job fell".to_owned()));
-        assert_eq!(next(Case { submitted: false, ..case(true, BEAT, None) }), Next::Wait, "it runs");
-    }
-
-    #[test]
-    fn a_job_is_lost_only_after_a_long_silence() {
-        assert_eq!(next(case(true, LOST_AFTER - BEAT, None)), Next::Wait);
-        assert!(matches!(next(case(true, LOST_AFTER, None)), Next::Lost(_)));
-        assert_eq!(next(case(true, LONG, Some(JobState::Runs))), Next::Wait, "its runner has it");
-        assert_eq!(next(case(false, LONG, Some(JobState::Waits(String::new())))), Next::Wait);
-    }
-
-    #[test]
-    fn of_a_job_that_is_over_the_last_word_is_waited_for() {
-        let over = || Some(JobState::Ended("failed".to_owned()));
-        assert_eq!(next(case(true, BEAT, over())), Next::Wait);
-        assert_eq!(next(case(true, BEAT * 3, over())), Next::Lost("its job failed".to_owned()));
-        assert_eq!(next(case(false, Duration::ZERO, over())), Next::Void("its job failed".to_owned()));
-    }
 }

@@ -126,6 +126,7 @@ fn read(said: &str) -> HashMap<String, JobState> {
 fn state_of(state: &str, reason: &str, nodes: &str) -> JobState {
     let on =
         if nodes.is_empty() || nodes == "None assigned" { String::new() } else { format!(" on {nodes}") };
+    let cut = |how: &str| JobState::Cut(format!("{how}{on}"));
     let broken = |how: &str| JobState::Broken(format!("{how}{on}"));
     // sacct: "CANCELLED by 0".
     let ended = match state.split_whitespace().next().unwrap_or_default() {
@@ -133,10 +134,10 @@ fn state_of(state: &str, reason: &str, nodes: &str) -> JobState {
             let reason = if reason == "None" { "" } else { reason };
             return JobState::Waits(reason.to_owned());
         }
-        "CANCELLED" => "was cancelled",
-        "TIMEOUT" | "DEADLINE" => "ran out of the time that Slurm gave it",
+        "CANCELLED" => return cut("was cancelled"),
+        "TIMEOUT" | "DEADLINE" => return cut("ran out of the time that Slurm gave it"),
         "NODE_FAIL" | "BOOT_FAIL" => return broken("ended because its node failed"),
-        "OUT_OF_MEMORY" => "was ended for want of memory",
+        "OUT_OF_MEMORY" => return cut("was ended for want of memory"),
         "PREEMPTED" => return broken("had to give way to another"),
         "COMPLETED" => "is over",
         "FAILED" if !matches!(reason, "" | "None" | "NonZeroExitCode") => {
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(state("gp-1"), Some(JobState::Waits("Priority".to_owned())));
         assert_eq!(state("gp-2"), Some(JobState::Runs));
         assert_eq!(state("gp-3"), Some(JobState::Ended("failed on n2 (JobLaunchFailure)".to_owned())));
-        assert_eq!(state("gp-4"), Some(JobState::Ended("was cancelled".to_owned())));
+        assert_eq!(state("gp-4"), Some(JobState::Cut("was cancelled".to_owned())));
         assert_eq!(state("gp-5"), Some(JobState::Runs));
         assert_eq!(state("gp-6"), Some(JobState::Waits(String::new())));
         assert_eq!(found.len(), 6);
