@@ -202,3 +202,60 @@ fn the_example_for_hyperqueue_works() {
     let list = sandbox.run_in(&sandbox.root, "hq", &["job", "list", "--filter=waiting,running"]).expect(0);
     assert!(!list.stdout.contains("gp-"), "{}", list.stdout);
 }
+
+/// The supervisor is killed before one of its calls that may change something; `resume` has all land, and no agent
+/// was started twice.
+fn visit(library: &Path, kill_at: u64) {
+    let sandbox = shop();
+    let before = sandbox.snapshot();
+    let agent = sandbox.agent(r#"echo "$task" >> "$IO/ran"; echo x > "$task.txt"; commit"#);
+    let mut command = sandbox.command(&sandbox.repo, common::PROGRAM);
+    command.args(sandbox.run_args(&["-j2", "a", "b", "c"], &agent));
+    command.env("LD_PRELOAD", library).env("KILL_AT", kill_at.to_string());
+    command.env("KILL_COUNT", sandbox.io("count"));
+    let died = sandbox.start(command).wait();
+    let at = format!("killed before call {kill_at}\n{}", died.all());
+    if sandbox.parallel(&["status"]).code != 0 {
+        // There was no run yet.
+        return;
+    }
+    let resumed = sandbox.parallel(&["resume"]);
+    assert_eq!(resumed.code, 0, "{at}{}", resumed.all());
+    assert_eq!(ran(&sandbox), ["a", "b", "c"], "{at}{}", resumed.all());
+    sandbox.expect_states(&[("a", "landed"), ("b", "landed"), ("c", "landed")]);
+    sandbox.check(&before);
+}
+
+fn visit_every(step: usize) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let Some(library) = common::kill_library(dir.path()) else { return };
+    let sandbox = shop();
+    let mut command = sandbox.command(&sandbox.repo, common::PROGRAM);
+    command.args(sandbox.run_args(&["-j2", "a", "b", "c"], &sandbox.simple_agent()));
+    command.env("LD_PRELOAD", &library).env("KILL_AT", "0").env("KILL_COUNT", sandbox.io("count"));
+    sandbox.start(command).wait().expect(0);
+    let last: u64 = sandbox.read_io("count").trim().parse().expect("a number");
+    assert!(last > 100, "the library counts too little: {last}");
+    let next = std::sync::Mutex::new((1..=last).skip(step / 2).step_by(step));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(kill_at) = { next.lock().expect("no panic").next() } {
+                    visit(&library, kill_at);
+                }
+            });
+        }
+    });
+    println!("{last} calls");
+}
+
+#[test]
+fn killed_at_some_calls() {
+    visit_every(47);
+}
+
+#[test]
+#[ignore = "long: visits every call"]
+fn killed_at_every_call() {
+    visit_every(1);
+}

@@ -17,9 +17,10 @@ pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     let mut told = Vec::new();
     let here = |task: &&Task| task.state != TaskState::Running || task.job.is_none();
     let branches: Vec<Text> = run.tasks.iter().filter(here).map(|t| t.spec.branch_ref()).collect();
-    let alone = !context.spec.works_elsewhere();
+    let elsewhere = context.spec.works_elsewhere();
     let pins = format!("refs/parallel/{}", context.spec.id).into();
-    for lock in git::clear_stale_locks(&context.repo, &context.spec.target_ref(), &branches, &pins, alone) {
+    for lock in git::clear_stale_locks(&context.repo, &context.spec.target_ref(), &branches, &pins, elsewhere)
+    {
         told.push(format!("removed {}, left behind by a git that died", lock.display()));
     }
     for recovered in git::recover(&context.repo)? {
