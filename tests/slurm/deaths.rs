@@ -44,7 +44,8 @@ fn killed_while_jobs_run() {
     sandbox.gate("two");
     // One ends while nobody looks, one goes on, one has not started.
     let agent = sandbox.agent(
-        r#"echo "$task" >> "$IO/ran"; mark "up-$task"; case $task in one) await end;; two) pass two;; esac
+        r#"echo "$task" >> "$IO/ran"; echo "$task is up"; mark "up-$task"
+        case $task in one) await end;; two) pass two; echo "$task goes on";; esac
         echo x > "$task.txt"; commit; mark "done-$task""#,
     );
     let run = shop.start(&["-j2", "one", "two", "three"], &agent);
@@ -54,12 +55,17 @@ fn killed_while_jobs_run() {
     sandbox.mark("end");
     sandbox.await_mark("done-one");
     sandbox.parallel(&["status"]).expect(0).tells(&["interrupted"]);
+    let mut logs = sandbox.command(&sandbox.repo, common::PROGRAM);
+    logs.args(["logs", "-f", "two"]);
+    let logs = sandbox.start(logs);
+    common::wait_until("logs -f tells it", || logs.so_far().0.contains("two is up"));
     let mut resume = sandbox.command(&sandbox.repo, common::PROGRAM);
     resume.arg("resume");
     let resume = sandbox.start(resume);
     sandbox.await_mark("done-three");
     sandbox.open_gate("two");
     resume.wait().expect(0);
+    logs.wait().expect(0).tells(&["two goes on"]);
     expect_landed(&shop);
     sandbox.check(&before);
 }
