@@ -164,15 +164,10 @@ pub const CONFIGURATION: Section = Section {
             "More arguments for sbatch; whether checks run on the cluster, too; where this program is on its nodes.",
         ),
         (
-            "parallel.runner.NAME.submit, parallel.runner.NAME.status, parallel.runner.NAME.cancel, \
-             parallel.runner.NAME.prefix, parallel.runner.NAME.program",
-            "Adds a runner of that name: by commands that submit, tell of and cancel jobs, or by a command in front of \
-             the agent's.",
+            "parallel.runner.NAME.submit, .status, .cancel, .prefix, .program",
+            "Adds a runner of that name: by commands for jobs, or by a command in front of the agent's.",
         ),
-        (
-            "parallel.lostAfter",
-            "After so long without a sign of life, a job that its runner knows nothing of is given up. Default: 270s.",
-        ),
+        ("parallel.lostAfter", "Give up a job after so long without a sign of life. Default: 270s."),
         ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
         ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
