@@ -56,6 +56,11 @@ impl Cluster {
         SHARED.get_or_init(start).as_ref()
     }
 
+    /// A cluster for one test alone, whose controller it may kill.
+    fn another() -> Option<&'static Cluster> {
+        start().map(|cluster| &*Box::leak(Box::new(cluster)))
+    }
+
     /// Starts or stops one of its daemons.
     #[track_caller]
     pub fn daemon(&self, what: &str, name: &str) {
@@ -103,12 +108,20 @@ pub struct Shop {
 
 impl Shop {
     pub fn open() -> Option<Shop> {
-        let cluster = Cluster::shared()?;
+        Cluster::shared().map(Shop::on)
+    }
+
+    /// On a cluster that no other test uses.
+    pub fn alone() -> Option<Shop> {
+        Cluster::another().map(Shop::on)
+    }
+
+    fn on(cluster: &'static Cluster) -> Shop {
         let mut sandbox = Sandbox::new();
         sandbox.set_env("SLURM_CONF", cluster.conf());
         sandbox.git(&["config", "parallel.runner", "slurm"]);
         sandbox.git(&["config", "parallel.lostAfter", "30s"]);
-        Some(Shop { cluster, sandbox })
+        Shop { cluster, sandbox }
     }
 
     /// Starts a run of `agent` in the background.

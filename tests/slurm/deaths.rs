@@ -89,7 +89,7 @@ fn an_interrupted_run_is_aborted_with_its_jobs() {
 
 #[test]
 fn the_controller_dies_and_comes_back() {
-    let Some(shop) = Shop::open() else { return };
+    let Some(shop) = Shop::alone() else { return };
     let sandbox = &shop.sandbox;
     let before = sandbox.snapshot();
     let agent = sandbox.agent(

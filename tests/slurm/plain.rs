@@ -63,14 +63,14 @@ fn a_plan_names_where_each_task_runs() {
     let Some(shop) = Shop::open() else { return };
     let sandbox = &shop.sandbox;
     sandbox.git(&["config", "parallel.runner", "local"]);
-    sandbox.git(&["config", "parallel.slurm.args", "--partition=spare --comment 'a b'"]);
+    sandbox.git(&["config", "parallel.slurm.args", "--nodelist=n2 --comment 'a b'"]);
     let agent =
         sandbox.agent(r#"echo "$task ${SLURMD_NODENAME-here}" >> "$IO/nodes"; echo x > $task; commit"#);
     sandbox.write("plan.toml", "[[task]]\nname = 'far'\nrunner = 'slurm'\n[[task]]\nname = 'near'\n");
     sandbox.commit_all("Plan");
     shop.start(&["-f", "plan.toml"], &agent).wait().expect(0);
     let nodes = sandbox.read_io("nodes");
-    assert!(nodes.contains("far n4\n") && nodes.contains("near here\n"), "{nodes}");
+    assert!(nodes.contains("far n2\n") && nodes.contains("near here\n"), "{nodes}");
     assert_eq!(sandbox.task("near")["runner"], serde_json::Value::Null);
 
     sandbox.write("plan.toml", "[[task]]\nname = 'other'\nrunner = 'slrm'\n");

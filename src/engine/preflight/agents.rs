@@ -191,10 +191,12 @@ impl Desk<'_> {
 
     /// Whether agents run on other machines alone: what is on PATH here says nothing of those.
     fn is_elsewhere(&self) -> bool {
-        self.ask.tasks.iter().flatten().all(|request| {
-            let name = request.own.runner.as_ref().or(self.ask.runner.as_ref());
-            name.is_some_and(|name| name != Runner::LOCAL)
-        })
+        let is_far = |name: Option<&String>| name.is_some_and(|name| name != Runner::LOCAL);
+        let mut tasks = self.ask.tasks.iter().flatten().peekable();
+        if tasks.peek().is_none() {
+            return is_far(self.ask.runner.as_ref());
+        }
+        tasks.all(|request| is_far(request.own.runner.as_ref().or(self.ask.runner.as_ref())))
     }
 
     fn named(&mut self, name: &str, more: &[Text]) -> Option<Found> {

@@ -21,6 +21,11 @@ pub(super) fn check(
     tasks: &mut [TaskSpec],
     problems: &mut Vec<Problem>,
 ) -> Vec<Runner> {
+    if let Some(name) = ask.runner.as_ref().filter(|name| *name != Runner::LOCAL)
+        && ask.tasks.as_ref().is_ok_and(Vec::is_empty)
+    {
+        problems.extend(find(config, name).err());
+    }
     let mut runners: Vec<Runner> = Vec::new();
     let mut refused: Vec<String> = Vec::new();
     for request in ask.tasks.iter().flatten() {
