@@ -5,6 +5,7 @@
 //! The live run, its replay from the journal, `status` and the final exit code are all the same fold,
 //! so they can't disagree.
 
+mod about;
 mod atomic;
 mod decide;
 mod event;

@@ -346,12 +346,6 @@ impl Run {
             && !self.is_called_off()
     }
 
-    /// Whether the task's agent is to run elsewhere, and does not yet.
-    pub fn is_in_a_queue(&self, task: &Task) -> bool {
-        let started = task.job.as_ref().is_some_and(|job| job.host.is_some());
-        task.state == TaskState::Running && !started && self.spec.far_runner_of(&task.spec).is_some()
-    }
-
     /// Whether the run starts the task's agent again by itself.
     pub fn will_retry(&self, task: &Task) -> bool {
         task.collected && self.has_tries_left(task)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Text;
+use super::{Run, RunSpec, Task, TaskSpec, TaskState, Text};
 
 /// What runs tasks elsewhere, as the configuration had it when the run started: agents can write to that.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -89,5 +89,44 @@ impl Job {
     /// What people look for it by: its id, or else its token.
     pub fn name(&self) -> &str {
         self.id.as_deref().unwrap_or(&self.token)
+    }
+}
+
+impl RunSpec {
+    /// What runs the task's agent, where that is not the supervisor's own machine by itself.
+    pub fn runner_of(&self, task: &TaskSpec) -> Option<&Runner> {
+        let name = task.runner.as_deref()?;
+        self.runners.iter().find(|runner| runner.name == name)
+    }
+
+    /// What runs the task's agent, if that is away from the supervisor.
+    pub fn far_runner_of(&self, task: &TaskSpec) -> Option<&Runner> {
+        self.runner_of(task).filter(|runner| runner.is_far())
+    }
+
+    /// Whether other machines work in the repository, too: of their processes nobody here knows whether they live.
+    pub fn works_elsewhere(&self) -> bool {
+        self.tasks.iter().any(|task| self.far_runner_of(task).is_some())
+    }
+
+    /// What checks candidates away from the supervisor.
+    pub fn far_verifier(&self) -> Option<&Runner> {
+        self.runners.iter().find(|runner| runner.verifies())
+    }
+
+    /// The command that stands in front of that of the task's agent.
+    pub fn prefix_of(&self, task: &TaskSpec) -> &[Text] {
+        match self.runner_of(task).map(|runner| &runner.kind) {
+            Some(RunnerKind::Prefix { argv }) => argv,
+            _ => &[],
+        }
+    }
+}
+
+impl Run {
+    /// Whether the task's agent is to run elsewhere, and does not yet.
+    pub fn is_in_a_queue(&self, task: &Task) -> bool {
+        let started = task.job.as_ref().is_some_and(|job| job.host.is_some());
+        task.state == TaskState::Running && !started && self.spec.far_runner_of(&task.spec).is_some()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Oid, Pacing, Runner, RunnerKind, Text};
+use super::{Oid, Pacing, Runner, Text};
 
 /// Identifies a run: the time it started in UTC and four random characters, `20261120-143201-k3f9`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -249,35 +249,6 @@ impl RunSpec {
     /// The format that this version writes and the newest one that it reads. Whoever reads only 1 knows of
     /// no check, and would land without it; whoever reads only 2 would start agents here that are at work elsewhere.
     pub const VERSION: u32 = 3;
-
-    /// What runs the task's agent, where that is not the supervisor's own machine by itself.
-    pub fn runner_of(&self, task: &TaskSpec) -> Option<&Runner> {
-        let name = task.runner.as_deref()?;
-        self.runners.iter().find(|runner| runner.name == name)
-    }
-
-    /// What runs the task's agent, if that is away from the supervisor.
-    pub fn far_runner_of(&self, task: &TaskSpec) -> Option<&Runner> {
-        self.runner_of(task).filter(|runner| runner.is_far())
-    }
-
-    /// Whether other machines work in the repository, too: of their processes nobody here knows whether they live.
-    pub fn works_elsewhere(&self) -> bool {
-        self.tasks.iter().any(|task| self.far_runner_of(task).is_some())
-    }
-
-    /// What checks candidates away from the supervisor.
-    pub fn far_verifier(&self) -> Option<&Runner> {
-        self.runners.iter().find(|runner| runner.verifies())
-    }
-
-    /// The command that stands in front of that of the task's agent.
-    pub fn prefix_of(&self, task: &TaskSpec) -> &[Text] {
-        match self.runner_of(task).map(|runner| &runner.kind) {
-            Some(RunnerKind::Prefix { argv }) => argv,
-            _ => &[],
-        }
-    }
 
     /// How long an agent may run.
     pub fn timeout(&self) -> Option<Duration> {
