@@ -239,7 +239,8 @@ impl Attendant<'_> {
         if self.doubtful {
             self.cancel().await;
         }
-        let is_odd = exit.stopped || exit.signal.is_some();
+        // A shell that ends because a signal ended its command says so by its code.
+        let is_odd = exit.stopped || exit.signal.is_some() || matches!(exit.code, Some(129..=192));
         if !is_odd || self.stop_asked {
             return exit;
         }
