@@ -115,6 +115,9 @@ pub struct RunArgs {
     /// Start an agent that fails again, up to N times [default: 0, parallel.retries]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub retries: Option<u32>,
+    /// Where agents run: local, slurm, or what parallel.runner.NAME.* configures [default: local, parallel.runner]
+    #[arg(long, value_name = "NAME")]
+    pub runner: Option<String>,
     /// What holds new starts back.
     #[command(flatten)]
     pub pacing: PacingArgs,

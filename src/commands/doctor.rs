@@ -33,6 +33,7 @@ fn nothing(place: &Place) -> Ask {
     let configured = Strategy::ALL.into_iter().find(|known| strategy.as_deref() == Some(known.name()));
     Ask {
         agent_names: super::run::default_agents(&place.config),
+        runner: super::run::default_runner(&place.config),
         target: place.config.string("parallel.target"),
         strategy: configured.unwrap_or_default(),
         on_conflict: super::run::command(None, place.config.string("parallel.onConflict")),

@@ -3,6 +3,7 @@
 mod around;
 mod json;
 mod plan;
+mod runners;
 mod sections;
 
 use std::ffi::OsString;
@@ -57,14 +58,17 @@ fn pages() -> Vec<(String, String)> {
     let visible: Vec<clap::Command> = cli.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let names: Vec<String> = visible.iter().map(|c| format!("git-parallel-{}", c.get_name())).collect();
     let of_plans = format!("{}(5)", plan::NAME);
-    let all: Vec<String> = names.iter().map(|name| format!("{name}(1)")).chain([of_plans.clone()]).collect();
+    let of_runners = format!("{}(7)", runners::NAME);
+    let also = [of_plans, of_runners];
+    let all: Vec<String> = names.iter().map(|name| format!("{name}(1)")).chain(also.clone()).collect();
     let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &all))];
     for (command, name) in visible.iter().zip(&names) {
         let mut others = vec!["git-parallel(1)".to_owned()];
-        others.extend((command.get_name() == "run").then(|| of_plans.clone()));
+        others.extend(also.iter().filter(|_| command.get_name() == "run").cloned());
         pages.push((format!("{name}.1"), page(command, name, &others)));
     }
     pages.push((format!("{}.5", plan::NAME), plan::page()));
+    pages.push((format!("{}.7", runners::NAME), runners::page()));
     pages
 }
 

@@ -124,6 +124,7 @@ fn request(task: &PlannedTask, dir: &Path, said: Said, problems: &mut Vec<Proble
             Agent::Command(command) => Wanted::Call(call(command)),
         }),
         fallback: task.fallback.clone(),
+        runner: task.runner.clone(),
         group: task.group.clone(),
         stage: task.stage,
         touches: task.touches.iter().map(|pathspec| pathspec.as_str().into()).collect(),

@@ -142,6 +142,7 @@ fn asked(args: &RunArgs, config: &Config) -> Result<Ask> {
     Ok(Ask {
         agent: args.agent.iter().map(|argument| argument.as_os_str().into()).collect(),
         agent_names: agent_names(args, config, &tasks)?,
+        runner: args.runner.clone().or_else(|| default_runner(config)),
         tasks,
         prompt,
         jobs,
@@ -201,6 +202,11 @@ fn agent_names(
 pub fn default_agents(config: &Config) -> Vec<String> {
     let names = config.string("parallel.agent").map(|names| names.to_string()).unwrap_or_default();
     names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// The name of what the configuration has agents run on.
+pub fn default_runner(config: &Config) -> Option<String> {
+    config.string("parallel.runner").map(|name| name.to_string()).filter(|name| !name.is_empty())
 }
 
 pub(super) fn milliseconds(time: Duration) -> u64 {

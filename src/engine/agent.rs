@@ -8,7 +8,7 @@ use std::time::Duration;
 use bstr::ByteSlice;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Context, Outbox, pacing};
+use super::{Context, Outbox, pacing, runner};
 use crate::plan;
 use crate::run::{AgentCall, Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
@@ -39,6 +39,9 @@ pub(super) async fn supervise(
     outbox: Outbox,
     wanted: WantedOutput,
 ) {
+    if let Some(exit) = attend_far(&context, &task, &mut stops, &outbox, wanted).await {
+        return tell(context, task, exit, &outbox).await;
+    }
     let exit = match fate(&context, &task).await {
         Fate::Ended(exit) => exit,
         Fate::Lives => adopt(&context, &task, &mut stops).await,
@@ -58,12 +61,40 @@ pub(super) async fn supervise(
     } else {
         exit
     };
+    tell(context, task, exit, &outbox).await;
+}
+
+/// Tells how an agent ended, and what its output says of that.
+async fn tell(context: Arc<Context>, task: Task, exit: Exit, outbox: &Outbox) {
     let exit = super::usage::add(&context, &task, exit).await;
     let name = task.name().clone();
     let plain = exit.clone();
     let read = tokio::task::spawn_blocking(move || pacing::read_output(&context, &task, plain));
     let exit = read.await.unwrap_or(exit);
     outbox.event(Event::AgentExited { task: name, exit });
+}
+
+/// Sees an agent through that runs elsewhere; `None` if it does not.
+async fn attend_far(
+    context: &Context,
+    task: &Task,
+    stops: &mut UnboundedReceiver<shim::Request>,
+    outbox: &Outbox,
+    wanted: WantedOutput,
+) -> Option<Exit> {
+    let runner = context.spec.far_runner_of(&task.spec)?;
+    let Some(job) = &task.job else {
+        let why = "its job has no name; please report it".to_owned();
+        return Some(Exit { not_started: Some(why), ..Exit::default() });
+    };
+    let spec = runner::for_job(shim_spec(context, task), job, runner);
+    let order = runner::Order { runner, job, task, spec };
+    let log = LogReader::new(context.dir.log(task.name()), wanted);
+    let started = |pid, host| {
+        let host = Some(host);
+        outbox.event(Event::AgentStarted { task: task.name().clone(), pid, host });
+    };
+    Some(runner::attend(context, order, log, stops, outbox, started).await)
 }
 
 /// What became of this attempt so far.
@@ -110,7 +141,7 @@ async fn start(
         Err(e) => return Ok(not_started(format!("cannot start the agent: {e}"))),
     };
     let log = LogReader::new(context.dir.log(task.name()), wanted);
-    let started = |pid| outbox.event(Event::AgentStarted { task: task.name().clone(), pid });
+    let started = |pid| outbox.event(Event::AgentStarted { task: task.name().clone(), pid, host: None });
     Ok(see_through(&mut shim, task, log, stops, outbox, started).await)
 }
 
@@ -171,10 +202,13 @@ fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
     let prompt = prompt(context, task).unwrap_or_default();
     let prompt_file = Text::from(context.dir.prompt(task.name()));
     let (argv, _, shell) = task.agent(&context.spec);
+    let prefix = context.spec.prefix_of(&task.spec);
+    let mut command = arguments(context, task, (prefix, false), &prompt, &prompt_file);
+    command.extend(arguments(context, task, (argv, shell), &prompt, &prompt_file));
     ShimSpec {
         dir: context.dir.task(task.name()).into(),
         attempt: task.attempt,
-        argv: arguments(context, task, (argv, shell), &prompt, &prompt_file),
+        argv: command,
         cwd: task.spec.worktree.clone(),
         env: context.environment(task),
         scrub: scrubbed(),
@@ -182,6 +216,7 @@ fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
         grace_ms: GRACE_MS,
         log_cap: LOG_CAP,
         open_files: context.open_files,
+        far: None,
     }
 }
 
@@ -259,7 +294,7 @@ impl LogReader {
     }
 
     /// The next piece up to `length`, the log's length; `None` once all is read.
-    fn read(&mut self, length: u64) -> Option<Vec<u8>> {
+    pub(super) fn read(&mut self, length: u64) -> Option<Vec<u8>> {
         let from = match self.wanted {
             WantedOutput::None => return None,
             WantedOutput::LastLine => self.offset.max(length.saturating_sub(Self::END)),

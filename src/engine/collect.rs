@@ -52,7 +52,8 @@ fn keep(context: &Context, task: &Task) -> Result<Event> {
     let branch = task.spec.branch_ref();
     if let Some(worktree) = git::worktree_at(&context.repo, task.spec.worktree.as_path())? {
         // A git that was killed leaves them, and the next attempt would stumble over them.
-        git::clear_locks_of_the_dead(&context.repo, &worktree, &branch);
+        let elsewhere = context.spec.works_elsewhere();
+        git::clear_locks_of_the_dead(&context.repo, &worktree, &branch, elsewhere);
     }
     let tip = git::branch_tip(&context.repo, &branch)?;
     if let Some(tip) = &tip {

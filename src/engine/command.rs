@@ -45,7 +45,7 @@ pub(super) fn under_shim(
     ShimSpec {
         dir: record.into(),
         // An earlier supervisor may have begun it, too.
-        attempt: shim::next_attempt(record),
+        attempt: shim::next_attempt(record).max(shim::next_claim(record)),
         argv,
         cwd: dir.into(),
         env,
@@ -54,6 +54,7 @@ pub(super) fn under_shim(
         grace_ms: agent::GRACE_MS,
         log_cap: agent::LOG_CAP,
         open_files: context.open_files,
+        far: None,
     }
 }
 

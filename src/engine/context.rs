@@ -35,6 +35,8 @@ pub struct Context {
     pub(super) errands: Semaphore,
     /// The run was asked to stop: commands from the configuration end, too.
     pub(super) stopping: watch::Sender<Option<Stop>>,
+    /// What runs tasks elsewhere.
+    pub(super) runners: super::runner::Runners,
     /// Held by the hook that runs.
     pub(super) hooks: tokio::sync::Mutex<()>,
     /// Held by whoever is at work in the scratch worktree for conflicts.
@@ -58,6 +60,7 @@ impl Context {
             checkouts: Semaphore::new(1),
             errands: Semaphore::new(cores),
             stopping: watch::channel(None).0,
+            runners: super::runner::Runners::default(),
             hooks: tokio::sync::Mutex::new(()),
             settling: Mutex::new(()),
         }

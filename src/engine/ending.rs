@@ -71,6 +71,7 @@ impl Engine {
                 self.ui.note(if asked { "killing the hook" } else { "stopping the hook; the run is over" });
                 command::stop_all(&self.context, if asked { Stop::Kill } else { Stop::Term });
             }
+            Message::Note(text) => self.ui.note(&text),
             Message::Suspend => {
                 command::tell_all(&self.context, shim::Request::Suspend);
                 if let Err(e) = crate::sys::stop_myself() {

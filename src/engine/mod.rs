@@ -27,6 +27,7 @@ mod prepare;
 mod recover;
 mod recycling;
 mod resolver;
+mod runner;
 mod settling;
 mod setup;
 mod signals;
@@ -70,6 +71,8 @@ enum Message {
     Signal(StopCause),
     /// Ctrl-Z.
     Suspend,
+    /// For people.
+    Note(String),
     /// One more agent could not be started, for this reason.
     NoRoom(TaskName, String),
     /// All that would conflict if it were landed now.
@@ -87,6 +90,10 @@ impl Outbox {
     fn event(&self, event: Event) {
         // The loop outlives its workers; if it is gone, so is whoever would care.
         let _ = self.messages.send(Message::Event(event));
+    }
+
+    fn note(&self, text: String) {
+        let _ = self.messages.send(Message::Note(text));
     }
 
     fn no_room(&self, task: TaskName, why: String) {
@@ -181,7 +188,7 @@ impl Engine {
             .context("cannot listen for requests");
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
         if !self.is_new() {
-            verify::end_stray_checks(&self.context).await;
+            verify::end_stray_checks(&self.context, &self.run).await;
             for task in self.run.tasks.iter().filter(|t| t.state == TaskState::Conflicted && t.working) {
                 resolver::take_back(&self.context, task).await?;
             }
@@ -263,6 +270,7 @@ impl Engine {
                 }
             }
             Message::Suspend => self.suspend(),
+            Message::Note(text) => self.ui.note(&text),
             Message::NoRoom(task, why) => self.run_fewer(task, why),
             Message::Foreseen(foreseen) => self.foresee(foreseen),
             Message::Signal(cause) => {
@@ -327,6 +335,7 @@ impl Engine {
             }
             self.note_start(&actions[next]);
             self.record(actions[next].intent(&self.run));
+            self.name_job(&actions[next]);
             next += 1;
             if next == actions.len() {
                 self.look_at_machine();

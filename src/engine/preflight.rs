@@ -3,6 +3,7 @@
 mod agents;
 mod place;
 mod policy;
+mod runners;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
 use crate::plan::Request;
 use crate::run::{
-    AgentCall, Gates, Hooks, Leftovers, Oid, Pacing, Regenerate, Resolver, RunId, RunSpec, Strategy,
+    AgentCall, Gates, Hooks, Leftovers, Oid, Pacing, Regenerate, Resolver, RunId, RunSpec, Runner, Strategy,
     TaskSpec, Text, Verify,
 };
 use crate::store::Layout;
@@ -30,6 +31,8 @@ pub struct Ask {
     pub agent: Vec<Text>,
     /// The agents' names, if they are asked for so: tasks are given to them in turn.
     pub agent_names: Vec<String>,
+    /// Where agents run of tasks that say nothing else.
+    pub runner: Option<String>,
     /// Prompt of tasks that have none.
     pub prompt: Option<String>,
     /// Agents at once.
@@ -79,6 +82,7 @@ impl Ask {
             tasks: Ok(Vec::new()),
             agent: Vec::new(),
             agent_names: Vec::new(),
+            runner: None,
             prompt: None,
             jobs: 1,
             target: None,
@@ -160,6 +164,7 @@ pub struct Draft {
     regenerate: Vec<Regenerate>,
     include: Vec<Text>,
     usage_patterns: Vec<Text>,
+    runners: Vec<Runner>,
 }
 
 impl Draft {
@@ -208,6 +213,7 @@ impl Draft {
             pacing: self.ask.pacing,
             include: self.include,
             hooks: self.ask.hooks,
+            runners: self.runners,
             tasks: self.tasks,
         }
     }
@@ -233,6 +239,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let include = policy::include(repo, config, &mut problems);
     let usage_patterns = policy::usage_patterns(config, &mut problems);
+    let runners = runners::check(config, &ask, &mut tasks, &mut problems);
     place::check_pacing(&ask.pacing, &mut problems);
     let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
@@ -255,6 +262,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             regenerate,
             include,
             usage_patterns,
+            runners,
         }),
         _ => Err(problems),
     }

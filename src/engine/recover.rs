@@ -15,9 +15,12 @@ use crate::run::{Oid, Run, Task, TaskState, Text};
 /// If a checkout that was being updated can't be brought to an end.
 pub(super) fn recover(context: &Context, run: &Run) -> Result<Vec<String>> {
     let mut told = Vec::new();
-    let branches: Vec<Text> = run.tasks.iter().map(|t| t.spec.branch_ref()).collect();
+    let here = |task: &&Task| task.state != TaskState::Running || task.job.is_none();
+    let branches: Vec<Text> = run.tasks.iter().filter(here).map(|t| t.spec.branch_ref()).collect();
+    let elsewhere = context.spec.works_elsewhere();
     let pins = format!("refs/parallel/{}", context.spec.id).into();
-    for lock in git::clear_stale_locks(&context.repo, &context.spec.target_ref(), &branches, &pins) {
+    for lock in git::clear_stale_locks(&context.repo, &context.spec.target_ref(), &branches, &pins, elsewhere)
+    {
         told.push(format!("removed {}, left behind by a git that died", lock.display()));
     }
     for recovered in git::recover(&context.repo)? {

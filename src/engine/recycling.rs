@@ -126,8 +126,9 @@ impl Recycling {
     pub(super) fn retire(self: &Arc<Self>, repo: &Repository, task: &Task) -> Result<()> {
         let known = self.yard().known.remove(task.name());
         let Some(tree) = git::retire(repo, task.spec.worktree.as_path())? else { return Ok(()) };
-        // Whoever stands in it would find themselves in another task's worktree.
-        let known = known.filter(|_| !sys::somebody_stands_in(&tree));
+        // Whoever stands in it would find themselves in another task's worktree. Of another machine's
+        // processes, and its clock, nothing is known.
+        let known = known.filter(|_| task.job.is_none() && !sys::somebody_stands_in(&tree));
         let mut yard = self.yard();
         match known.filter(|_| yard.spares.len() < yard.wanted) {
             Some(known) => {

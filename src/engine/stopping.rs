@@ -103,6 +103,10 @@ impl Engine {
                 }
                 Some(Message::Signal(_)) => {
                     self.tell_agents(shim::Request::Stop(Stop::Kill));
+                    for agent in self.agents.values() {
+                        // Those that run elsewhere are reached by who attends them alone.
+                        let _ = agent.requests.send(shim::Request::Stop(Stop::Kill));
+                    }
                 }
                 Some(_) => {}
                 None => break,

@@ -19,9 +19,9 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::agent::{self, LogReader, WantedOutput};
-use super::{Context, Outbox, command, trouble};
+use super::{Context, Outbox, command, runner, trouble};
 use crate::git::{self, Scratch};
-use crate::run::{Event, Exit, Oid, Stop, Task, Text, Verify};
+use crate::run::{Event, Exit, Oid, Run, Stop, Task, Text, Verify};
 use crate::shim::{self, Shim};
 use crate::store::Layout;
 
@@ -144,9 +144,18 @@ pub(super) async fn check(
             env,
             verify.timeout_ms,
         );
-        let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
         let reader = LogReader::new(log.clone(), wanted);
-        let exit = agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await;
+        let exit = match runner::of_check(context, task) {
+            Some((runner, job)) => {
+                let spec = runner::for_job(spec, job, runner);
+                let order = runner::Order { runner, job, task, spec };
+                runner::attend(context, order, reader, stops, outbox, |_, _| {}).await
+            }
+            None => {
+                let mut shim = Shim::spawn(&spec).context("its shim does not start")?;
+                agent::see_through(&mut shim, task, reader, stops, outbox, |_| {}).await
+            }
+        };
         let no_room = || trouble::is_full(context) || last_lines(&log).contains(NO_ROOM);
         match judge(&verify, &exit, no_room) {
             Outcome::Passed => {
@@ -194,6 +203,7 @@ fn judge(verify: &Verify, exit: &Exit, disk_is_full: impl Fn() -> bool) -> Outco
     let by_signal = |signal: i32| Outcome::NoVerdict(format!("was killed by signal {signal}"));
     match exit {
         Exit { not_started: Some(why), .. } => Outcome::NoVerdict(format!("did not start: {why}")),
+        Exit { lost: Some(why), .. } => Outcome::NoVerdict(format!("was cut off: {why}")),
         Exit { timed_out: true, .. } => {
             let limit = verify.timeout_ms.map(Duration::from_millis).unwrap_or_default();
             Outcome::Failed(format!("did not end within {limit:?}"))
@@ -268,7 +278,12 @@ fn slot_of(name: &OsStr) -> Option<u32> {
 }
 
 /// Ends the checks that a dead supervisor left: nobody waits for them any more.
-pub(super) async fn end_stray_checks(context: &Context) {
+pub(super) async fn end_stray_checks(context: &Context, run: &Run) {
+    for task in run.tasks.iter().filter(|task| task.checking.is_some()) {
+        if let (Some((runner, job)), Some(landing)) = (runner::of_check(context, task), &task.landing) {
+            runner::end_stray(context, runner, job, &context.dir.check_of(&landing.commit)).await;
+        }
+    }
     for entry in std::fs::read_dir(context.dir.checks()).into_iter().flatten().flatten() {
         end_stray(&entry.path()).await;
     }

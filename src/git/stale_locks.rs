@@ -12,12 +12,24 @@ use super::{Head, Repository, Worktree};
 use crate::run::Text;
 use crate::sys;
 
-/// A git that holds a lock for longer than this is given up on waiting for.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A lock is stale only if it is at least so old.
+const AGE: Duration = Duration::from_secs(1);
+/// So it is where gits of other machines work, too, of which nobody here knows whether they live: none of them holds
+/// for longer what all refs share.
+const AGE_ELSEWHERE: Duration = Duration::from_secs(10);
+/// Beyond that, a git that holds a lock for longer than this is given up on waiting for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Removes the lock files that a dead supervisor's git left on `target`, on the task branches and pins in
-/// `ours`, and on what goes with them. Locks that some living git may hold stay. Returns what was removed.
-pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: &Text) -> Vec<PathBuf> {
+/// `ours`, and on what goes with them. Locks that some living git may hold stay, also one of another
+/// machine if some work here (`elsewhere`). Returns what was removed.
+pub fn clear_stale_locks(
+    repo: &Repository,
+    target: &Text,
+    ours: &[Text],
+    pins: &Text,
+    elsewhere: bool,
+) -> Vec<PathBuf> {
     let mut locks: Vec<PathBuf> = ours.iter().map(|name| lock_of(&repo.common_dir, name)).collect();
     locks.extend(locks_below(&repo.common_dir.join(pins.as_path())));
     locks.extend([lock_of(&repo.common_dir, target), repo.common_dir.join("packed-refs.lock")]);
@@ -29,7 +41,7 @@ pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: 
         }
     }
     locks.retain(|lock| lock.symlink_metadata().is_ok());
-    if locks.is_empty() || !all_quiet(std::slice::from_ref(&repo.common_dir), &all, &locks) {
+    if locks.is_empty() || !all_quiet(std::slice::from_ref(&repo.common_dir), &all, &locks, elsewhere) {
         return Vec::new();
     }
     remove(locks)
@@ -37,11 +49,11 @@ pub fn clear_stale_locks(repo: &Repository, target: &Text, ours: &[Text], pins: 
 
 /// Removes the locks that the git of an agent left in the `worktree` of its own, on its `branch` and on what
 /// all worktrees share. All its processes are dead; the locks of a git that somebody else runs stay, and so
-/// do those that are older than the worktree.
-pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &Text) {
+/// do those that are older than the worktree. Gits of other machines may work here, too, if that is said (`elsewhere`).
+pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &Text, elsewhere: bool) {
     let there: &[Worktree] = std::slice::from_ref(worktree);
     let own: Vec<PathBuf> = locks_in(&worktree.admin_dir).collect();
-    if !own.is_empty() && all_quiet(&[], there, &own) {
+    if !own.is_empty() && all_quiet(&[], there, &own, false) {
         remove(own);
     }
     let changed = |path: &Path| path.symlink_metadata().and_then(|meta| meta.modified());
@@ -51,7 +63,7 @@ pub fn clear_locks_of_the_dead(repo: &Repository, worktree: &Worktree, branch: &
     shared.retain(|lock| changed(lock).is_ok_and(|at| at >= born));
     if !shared.is_empty() {
         let all = worktrees(repo).unwrap_or_default();
-        if all_quiet(std::slice::from_ref(&repo.common_dir), &all, &shared) {
+        if all_quiet(std::slice::from_ref(&repo.common_dir), &all, &shared, elsewhere) {
             remove(shared);
         }
     }
@@ -93,15 +105,15 @@ fn locks_below(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether no git works in these places, and the locks are not fresh either.
-fn all_quiet(dirs: &[PathBuf], worktrees: &[Worktree], locks: &[PathBuf]) -> bool {
+fn all_quiet(dirs: &[PathBuf], worktrees: &[Worktree], locks: &[PathBuf], elsewhere: bool) -> bool {
     let mut places = dirs.to_vec();
     places.extend(worktrees.iter().filter_map(|worktree| worktree.path.clone()));
-    let end = Instant::now() + PATIENCE;
+    let age = if elsewhere { AGE_ELSEWHERE } else { AGE };
+    let end = Instant::now() + age + PATIENCE;
     loop {
         let fresh = |lock: &PathBuf| {
             let changed = lock.symlink_metadata().and_then(|meta| meta.modified());
-            changed
-                .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age.as_millis() < 1000))
+            changed.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|old| old < age))
         };
         if !locks.iter().any(fresh) && !sys::git_at_work(&places) {
             return true;

@@ -143,6 +143,8 @@ pub struct PlannedTask {
     pub agent: Option<Agent>,
     /// Names of agents that take its place, one after the other.
     pub fallback: Vec<String>,
+    /// Where its agent runs.
+    pub runner: Option<String>,
     /// Names of tasks of this plan that must land first, each once.
     pub depends_on: Vec<TaskName>,
     /// The group that it belongs to.

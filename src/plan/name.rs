@@ -24,6 +24,8 @@ pub struct Own {
     pub agent: Option<Wanted>,
     /// Names of agents that take its place, one after the other, if it can't be started.
     pub fallback: Vec<String>,
+    /// The name of what runs its agent.
+    pub runner: Option<String>,
     /// The group that it belongs to.
     pub group: Option<String>,
     /// See [`TaskSpec::stage`](crate::run::TaskSpec::stage).

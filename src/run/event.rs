@@ -57,6 +57,33 @@ pub enum Event {
         task: TaskName,
         /// The agent's process id.
         pid: u32,
+        /// The machine, where that is not the supervisor's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+    },
+    /// A job is about to be submitted for the agent, or for the check of a candidate. Written before that: whoever
+    /// comes after finds the job by its token, or finds that there is none.
+    Submitting {
+        /// The task.
+        task: TaskName,
+        /// The runner's name.
+        runner: String,
+        /// What the job is called there, and nothing else is.
+        token: String,
+    },
+    /// The runner took the job.
+    Submitted {
+        /// The task.
+        task: TaskName,
+        /// What the runner calls it.
+        job: String,
+    },
+    /// The runner does not start the job yet.
+    JobWaits {
+        /// The task.
+        task: TaskName,
+        /// Why, in the runner's words.
+        reason: String,
     },
     /// The system had no room for one more agent; the task waits for a slot again.
     AgentDeferred {
@@ -307,55 +334,6 @@ pub enum Event {
         /// The exit code that the run ended with.
         exit_code: u8,
     },
-}
-
-impl Event {
-    /// The task it is about, unless it is about the whole run.
-    pub fn task(&self) -> Option<&TaskName> {
-        match self {
-            Event::Begun { task, .. }
-            | Event::Prepared { task, .. }
-            | Event::SetUp { task }
-            | Event::PrepareFailed { task, .. }
-            | Event::AgentStarted { task, .. }
-            | Event::AgentDeferred { task }
-            | Event::StopSent { task, .. }
-            | Event::AgentExited { task, .. }
-            | Event::PauseOver { task }
-            | Event::Withheld { task }
-            | Event::Collected { task, .. }
-            | Event::NothingToLand { task, .. }
-            | Event::Held { task, .. }
-            | Event::CandidateMade { task, .. }
-            | Event::Verified { task, .. }
-            | Event::Rejected { task, .. }
-            | Event::PutOff { task }
-            | Event::Concluded { task }
-            | Event::CalledOff { task }
-            | Event::RolledBack { task }
-            | Event::Blocked { task, .. }
-            | Event::TakenUp { task }
-            | Event::TargetMoved { task, .. }
-            | Event::Landed { task, .. }
-            | Event::HookRan { task, .. }
-            | Event::Conflicted { task, .. }
-            | Event::Resolved { task, .. }
-            | Event::Unresolved { task, .. }
-            | Event::LandRequested { task, .. }
-            | Event::RetryRequested { task, .. }
-            | Event::CleanedUp { task, .. } => Some(task),
-            Event::RunStarted { .. }
-            | Event::JobsReduced { .. }
-            | Event::StartsHeld { .. }
-            | Event::StartsFreed
-            | Event::StopRequested { .. }
-            | Event::StageOpening { .. }
-            | Event::StageOpened { .. }
-            | Event::UndoMade { .. }
-            | Event::Undone { .. }
-            | Event::RunFinished { .. } => None,
-        }
-    }
 }
 
 /// An event and when it happened: one line of the journal.

@@ -31,6 +31,9 @@ pub struct Exit {
     /// Why the agent could not be started at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
+    /// Why nobody saw the agent's end, or who else than we ended it: its job or its machine is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// What the agent said it used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -70,7 +73,7 @@ impl std::ops::Add for Usage {
 impl Exit {
     /// The state that a running task gets into by this exit.
     pub fn state(&self) -> TaskState {
-        if self.not_started.is_some() {
+        if self.not_started.is_some() || self.lost.is_some() {
             TaskState::Failed
         } else if self.timed_out {
             TaskState::TimedOut
@@ -87,7 +90,7 @@ impl Exit {
 
     /// The exit in words, `exit 3` or `killed by signal 9`.
     pub fn words(&self) -> String {
-        match (&self.not_started, self.code, self.signal) {
+        match (self.not_started.as_ref().or(self.lost.as_ref()), self.code, self.signal) {
             (Some(why), ..) => why.clone(),
             (None, Some(code), _) => format!("exit {code}"),
             (None, None, Some(signal)) => format!("killed by signal {signal}"),

@@ -31,6 +31,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         retries: None,
         env: Vec::new(),
         overwrite: None,
+        runner: None,
         skip: false,
     };
     RunSpec {
@@ -61,6 +62,7 @@ pub fn spec(names: &[&str]) -> RunSpec {
         usage_patterns: Vec::new(),
         pacing: Default::default(),
         hooks: Hooks::default(),
+        runners: Vec::new(),
         tasks: names.iter().map(task).collect(),
     }
 }

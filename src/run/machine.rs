@@ -84,7 +84,11 @@ impl Run {
                 for task in &mut self.tasks {
                     task.working = false;
                     task.checking = None;
+                    task.check_job = None;
                     task.stop_sent = None;
+                    if let Some(job) = &mut task.job {
+                        job.inherited = true;
+                    }
                 }
             }
             Event::RunFinished { .. } => {
@@ -145,8 +149,9 @@ impl Run {
         let clock = self.clock;
         let guess = self.is_guess(&self.tasks[i]);
         let task = &mut self.tasks[i];
-        // These two tell of a worker that goes on; every other fact is a worker's result.
-        let goes_on = matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. });
+        // These tell of a worker that goes on; every other fact is a worker's result.
+        let goes_on =
+            matches!(event, Event::AgentStarted { .. } | Event::StopSent { .. }) || event.is_of_a_job();
         task.working = matches!(event, Event::Begun { .. }) || (task.working && goes_on);
         task.publishing = matches!(event, Event::Begun { step: Step::Publish, .. });
         if task.state == TaskState::Finished && next == TaskState::Integrating {
@@ -232,6 +237,7 @@ impl Run {
             }
             Event::CandidateMade { .. } | Event::TargetMoved { .. } | Event::Verified { .. } => Integrating,
             Event::StopSent { .. } if task.checking.is_some() => Integrating,
+            event if event.is_of_a_job() && task.checking.is_some() => Integrating,
             Event::Landed { .. } => Landed,
             Event::Concluded { .. } if !task.working => task.verdict.as_ref()?.state,
             Event::PutOff { .. } if self.spoilt_by.is_some() => Integrating,
@@ -297,6 +303,7 @@ fn transition(task: &Task, event: &Event, retries: bool) -> Option<TaskState> {
         (Running, Event::AgentDeferred { .. }) if task.stop.is_some() => Aborted,
         (Running, Event::AgentDeferred { .. }) => Queued,
         (Running, Event::AgentStarted { .. } | Event::StopSent { .. }) => Running,
+        (Running, event) if event.is_of_a_job() => Running,
         (Running, Event::AgentExited { exit, .. }) => exit.state(),
 
         (Finished | Failed | RateLimited | TimedOut | Aborted, Event::Begun { step: Step::Collect, .. })

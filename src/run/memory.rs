@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Event, Exit, Step, Stop, Task, TaskState, name_some};
+use super::{Event, Exit, Job, Step, Stop, Task, TaskState, name_some};
 
 /// What the task carries along from an event, beside its state.
 pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64) {
@@ -21,7 +21,26 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
             task.unprepared = true;
             task.reason = Some(reason.clone());
         }
-        Event::AgentStarted { pid, .. } => task.pid = Some(*pid),
+        Event::AgentStarted { pid, host, .. } => {
+            task.pid = Some(*pid);
+            if let Some(job) = &mut task.job {
+                // Until then it waited for a machine.
+                task.started_at = Some(at);
+                job.host = host.clone();
+                job.waits = None;
+            }
+        }
+        Event::Submitting { runner, token, .. } => *job_of(task) = Some(Job::new(runner, token)),
+        Event::Submitted { job: id, .. } => {
+            if let Some(job) = job_of(task) {
+                job.id = Some(id.clone());
+            }
+        }
+        Event::JobWaits { reason, .. } => {
+            if let Some(job) = job_of(task) {
+                job.waits = Some(reason.clone());
+            }
+        }
         Event::AgentDeferred { .. } => {
             // It was not an attempt.
             task.attempt = task.attempt.saturating_sub(1);
@@ -54,6 +73,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         }
         Event::Held { reason, tip, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.collected = true;
             task.reason = Some(reason.clone());
             if tip.is_some() {
@@ -73,15 +93,18 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         Event::TargetMoved { .. } => task.landing = None,
         Event::Verified { commit, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.verified = Some(commit.clone());
         }
         Event::Rejected { reason, log, said, .. } => {
             task.checking = None;
+            task.check_job = None;
             task.reason = Some(reason.clone());
             task.check_log = Some((log.clone(), said.clone()));
         }
         Event::PutOff { .. } => {
             task.checking = None;
+            task.check_job = None;
             task.reason = task.stop.map(|_| "its landing was stopped".to_owned()).or(task.reason.take());
         }
         Event::TakenUp { .. } => {
@@ -146,6 +169,11 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
     }
 }
 
+/// The job of what is under way: of the task's agent, or of the check of its candidate.
+fn job_of(task: &mut Task) -> &mut Option<Job> {
+    if task.state == TaskState::Integrating { &mut task.check_job } else { &mut task.job }
+}
+
 /// What an attempt was that has ended, and what it means for the next.
 fn count(task: &mut Task, exit: &Exit) {
     let state = exit.state();
@@ -169,6 +197,7 @@ fn begin(task: &mut Task, at: Timestamp, step: &Step) {
             // Begun again after a supervisor's death, it is the same attempt.
             if task.attempt != *attempt || task.started_at.is_none() {
                 task.started_at = Some(at);
+                task.job = None;
             }
             task.attempt = *attempt;
             task.collected = false;

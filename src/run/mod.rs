@@ -5,6 +5,7 @@
 //! The live run, its replay from the journal, `status` and the final exit code are all the same fold,
 //! so they can't disagree.
 
+mod about;
 mod atomic;
 mod decide;
 mod event;
@@ -17,6 +18,7 @@ mod model;
 mod overlap;
 mod pacing;
 mod queue;
+mod runner;
 mod spec;
 mod state;
 mod step;
@@ -33,6 +35,7 @@ pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use pacing::Pacing;
+pub use runner::{Job, Runner, RunnerKind};
 pub use spec::{
     AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
     Verify, full_branch_name,

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CleanUp, Conflict, Exit, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec, TaskState,
-    Text, Usage, Verdict, Work, graph, pacing,
+    CleanUp, Conflict, Exit, Job, Landing, Oid, Revert, RunSpec, Stop, StopCause, TaskName, TaskSpec,
+    TaskState, Text, Usage, Verdict, Work, graph, pacing,
 };
 
 /// What is known of one task: the fold of its events.
@@ -37,6 +37,10 @@ pub struct Task {
     pub rested: bool,
     /// The agent's process id while it runs.
     pub pid: Option<u32>,
+    /// The job of the present attempt, where that runs elsewhere.
+    pub job: Option<Job>,
+    /// The job that checks its candidate elsewhere.
+    pub check_job: Option<Job>,
     /// Branch and worktree are there for the present attempt.
     pub prepared: bool,
     /// The worktree is new, and its setup has not succeeded in it yet.
@@ -127,6 +131,8 @@ impl Task {
             limits: 0,
             rested: false,
             pid: None,
+            job: None,
+            check_job: None,
             prepared: false,
             setup_due: false,
             unprepared: false,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Oid, Pacing, Text};
+use super::{Oid, Pacing, Runner, Text};
 
 /// Identifies a run: the time it started in UTC and four random characters, `20261120-143201-k3f9`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -238,14 +238,17 @@ pub struct RunSpec {
     /// The user's commands at certain points.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// What runs tasks elsewhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runners: Vec<Runner>,
     /// The tasks, in the order they were given.
     pub tasks: Vec<TaskSpec>,
 }
 
 impl RunSpec {
     /// The format that this version writes and the newest one that it reads. Whoever reads only 1 knows of
-    /// no check, and would land without it.
-    pub const VERSION: u32 = 2;
+    /// no check, and would land without it; whoever reads only 2 would start agents here that are at work elsewhere.
+    pub const VERSION: u32 = 3;
 
     /// How long an agent may run.
     pub fn timeout(&self) -> Option<Duration> {
@@ -322,6 +325,9 @@ pub struct TaskSpec {
     /// Environment variables for its agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<(String, Text)>,
+    /// The name of what runs its agent; `None` is the supervisor's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
     /// The task is not started, because its branch or worktree was there (`--existing skip`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip: bool,

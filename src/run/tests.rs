@@ -54,7 +54,13 @@ fn every_event(task: &TaskName) -> Vec<(&'static str, Event)> {
         ),
         ("prepare-failed", Event::PrepareFailed { task: task.clone(), reason: "no room".into() }),
         ("set-up", Event::SetUp { task: task.clone() }),
-        ("agent-started", Event::AgentStarted { task: task.clone(), pid: 1 }),
+        ("agent-started", Event::AgentStarted { task: task.clone(), pid: 1, host: None }),
+        (
+            "submitting",
+            Event::Submitting { task: task.clone(), runner: "slurm".into(), token: "gp-1".into() },
+        ),
+        ("submitted", Event::Submitted { task: task.clone(), job: "7".into() }),
+        ("job-waits", Event::JobWaits { task: task.clone(), reason: "Priority".into() }),
         ("agent-deferred", Event::AgentDeferred { task: task.clone() }),
         ("stop-sent", Event::StopSent { task: task.clone(), stop: Stop::Term }),
         ("exited 0", exited(exit.clone())),
@@ -279,7 +285,7 @@ impl World {
                     ..Exit::default()
                 };
                 return vec![
-                    Event::AgentStarted { task: task.clone(), pid: 7 },
+                    Event::AgentStarted { task: task.clone(), pid: 7, host: None },
                     Event::AgentExited { task, exit },
                 ];
             }

@@ -33,6 +33,7 @@ impl Phase {
         match task.state {
             TaskState::Queued => Some(Phase::Queued),
             TaskState::Preparing => Some(Phase::Preparing),
+            TaskState::Running if run.is_in_a_queue(task) => Some(Phase::Queued),
             TaskState::Running => Some(Phase::Running),
             TaskState::Finished => run.lands(task).then_some(Phase::Ready),
             TaskState::Integrating => Some(Phase::Landing),
@@ -203,7 +204,7 @@ mod tests {
             (from, begun(Step::Prepare { slot: 0, base: None })),
             (from + 1, prepared),
             (from + 1, begun(Step::Start { attempt: number })),
-            (from + 1, Event::AgentStarted { task: "a".into(), pid: 7 }),
+            (from + 1, Event::AgentStarted { task: "a".into(), pid: 7, host: None }),
             (from + 5, Event::AgentExited { task: "a".into(), exit }),
             (from + 5, begun(Step::Collect)),
             (from + 6, Event::Collected { task: "a".into(), work: Default::default(), note: None }),

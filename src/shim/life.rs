@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::agent::Agent;
 use super::control::{Control, Request};
+use super::far::{self, Heart};
 use super::log::Log;
 use super::output::Output;
 use super::report::Reporter;
@@ -29,7 +30,25 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Runs the agent and sees to all that comes after; returns the shim's exit code.
 pub async fn live(spec: &ShimSpec) -> u8 {
     let dir = spec.dir.as_path();
-    let mut reporter = Reporter::new();
+    let mut reporter = Reporter::new(spec);
+    if let Some(far) = &spec.far {
+        let exit = match far::claim(spec, far) {
+            Ok(false) => return code::BUSY,
+            Ok(true) => match far::check_worktree(spec, far).and_then(|()| Watch::begin(spec, &mut reporter))
+            {
+                Ok(watch) => watch.see_through().await,
+                Err(why) => not_started(why),
+            },
+            Err(error) => not_started(format!("cannot write in '{}': {}", spec.dir, words(&error))),
+        };
+        let record = ExitRecord { attempt: spec.attempt, exit };
+        let wanted = !far::is_superseded(dir, spec.attempt);
+        return if wanted && record::write(dir, &record).is_ok() {
+            code::RECORDED
+        } else {
+            code::NOT_RECORDED
+        };
+    }
     let (exit, alive) = match files::hold(dir) {
         Ok(None) => return code::BUSY,
         Ok(Some(_)) if files::is_outdated(dir, spec.attempt) => return code::BUSY,
@@ -95,11 +114,22 @@ impl Signals {
     }
 }
 
+/// What comes of it next; nothing ever, if it isn't there.
+async fn next_of<T>(it: &mut Option<T>, next: impl AsyncFnOnce(&mut T) -> Request) -> Request {
+    match it {
+        Some(it) => next(it).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Everything that the shim keeps an eye on.
 struct Watch<'a> {
     agent: Agent,
     output: Output,
-    control: Control,
+    /// `None` far away: a FIFO does not reach another machine.
+    control: Option<Control>,
+    /// Beats far away.
+    heart: Option<Heart>,
     signals: Signals,
     /// Tells of children's deaths; without a handler some parents' habits would keep them from us.
     deaths: Arrivals,
@@ -123,17 +153,20 @@ impl<'a> Watch<'a> {
         }
         let dir = spec.dir.as_path();
         let inside = |what: &str| format!("make '{}/{what}'", spec.dir);
-        let control = Control::make(dir).map_err(|e| because(&inside("control"), e))?;
+        let near = spec.far.is_none();
+        let control =
+            near.then(|| Control::make(dir).map_err(|e| because(&inside("control"), e))).transpose()?;
         let log =
             Log::open(dir, spec.attempt, spec.log_cap).map_err(|e| because(&inside("output.log"), e))?;
         let (agent, pipe) = Agent::start(spec)?;
+        let heart = spec.far.as_ref().map(|far| Heart::start(spec, far, agent.pid));
         reporter.started(agent.pid);
         reporter.output(log.length());
         let limit = spec.timeout_ms.map(Duration::from_millis);
         let stopping = Stopping::new(Instant::now(), limit, Duration::from_millis(spec.grace_ms));
         let output = Output::new(pipe, log);
         let termed = HashSet::new();
-        Ok(Watch { agent, output, control, signals, deaths, reporter, stopping, termed, hurry: false })
+        Ok(Watch { agent, output, control, heart, signals, deaths, reporter, stopping, termed, hurry: false })
     }
 
     /// Runs the agent to its end, ends what it leaves, and tells how it went.
@@ -156,6 +189,7 @@ impl<'a> Watch<'a> {
             output_dropped: self.output.log.dropped(),
             not_started: None,
             limited: None,
+            lost: None,
             usage: None,
         }
     }
@@ -192,7 +226,8 @@ impl<'a> Watch<'a> {
             let request = tokio::select! {
                 _ = self.deaths.recv() => return Wake::Child,
                 () = time => return Wake::Time,
-                request = self.control.next() => request,
+                request = next_of(&mut self.control, Control::next) => request,
+                request = next_of(&mut self.heart, Heart::live) => request,
                 request = self.signals.next() => request,
                 () = self.output.pump() => {
                     self.reporter.output(self.output.log.length());

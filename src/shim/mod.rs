@@ -3,8 +3,8 @@
 //! It runs the agent in a session of its own, copies its output to a log, ends what it leaves behind
 //! and records its exit, so that nothing of this is lost if the supervisor dies.
 //!
-//! It is this same program, run as `git-parallel shim` with a [`ShimSpec`] on its standard input. It
-//! tells what happens as one [`Report`] a line on its standard output, as long as somebody reads it,
+//! It is this same program, run as `git-parallel shim` with a [`ShimSpec`] on its standard input (or, on another
+//! machine than its supervisor's, in a file: see `far`). It tells what happens as one [`Report`] a line on its standard output, as long as somebody reads it,
 //! and takes requests through the FIFO `control`. While it lives it holds the lock `alive`. What it
 //! leaves is `output.log` and `exit.json`.
 //!
@@ -14,6 +14,7 @@
 mod agent;
 mod client;
 mod control;
+mod far;
 mod files;
 mod life;
 mod log;
@@ -32,6 +33,7 @@ use crate::run::{Exit, Text};
 
 pub use client::{Progress, Shim, end_orphans};
 pub use control::{Request, discard, request};
+pub use far::{Far, Signs, ask_to_stop, call_off, next_claim, seems_alive, signs, write_spec};
 pub use files::{is_alive, next_attempt, outdate, wait_gone, was_begun};
 pub use log::{end_of_output, output};
 pub use record::exit_record;
@@ -79,6 +81,9 @@ pub struct ShimSpec {
     /// How many files the agent may open, where the supervisor may open more.
     #[serde(default)]
     pub open_files: Option<u64>,
+    /// Its supervisor is on another machine.
+    #[serde(default)]
+    pub far: Option<Far>,
 }
 
 /// `exit.json`: how an attempt ended.
@@ -112,18 +117,32 @@ pub enum Report {
 /// Whether this process is to be a shim.
 pub fn is_asked_for() -> bool {
     let mut args = std::env::args_os().skip(1);
-    args.next().is_some_and(|first| first == "shim") && args.next().is_none()
+    args.next().is_some_and(|first| first == "shim") && args.nth(1).is_none()
+}
+
+/// The spec, from the file that is named, or else from standard input.
+fn read_spec() -> Option<ShimSpec> {
+    let mut input = Vec::new();
+    match std::env::args_os().nth(2) {
+        Some(file) => {
+            let file = std::fs::File::open(&file).inspect_err(|error| complain(&file, error)).ok()?;
+            file.take(MAX_SPEC).read_to_end(&mut input).ok()?;
+        }
+        None => drop(std::io::stdin().lock().take(MAX_SPEC).read_to_end(&mut input).ok()?),
+    }
+    serde_json::from_slice(&input).ok()
+}
+
+/// For the log of a job that can't even find out what it is to do.
+fn complain(file: &std::ffi::OsStr, error: &std::io::Error) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "git-parallel: cannot read {}: {error}", file.display());
 }
 
 /// The shim's `main`: reads its spec, lives its life, and says how that went by its exit code.
 pub fn main() -> ExitCode {
     crate::sys::set_own_name("git-parallel");
-    let mut input = Vec::new();
-    let read = std::io::stdin().lock().take(MAX_SPEC).read_to_end(&mut input);
-    let Some(spec) = read.ok().and_then(|_| serde_json::from_slice::<ShimSpec>(&input).ok()) else {
-        return ExitCode::from(code::BAD_SPEC);
-    };
-    drop(input);
+    let Some(spec) = read_spec() else { return ExitCode::from(code::BAD_SPEC) };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => ExitCode::from(runtime.block_on(life::live(&spec))),
         Err(_) => ExitCode::from(code::NOT_RECORDED),

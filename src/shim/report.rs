@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Sender;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{ExitRecord, Report};
+use super::{ExitRecord, Report, ShimSpec};
 
 /// At most ten lines a second about the output.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,9 +31,10 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Reports go to standard output, if that is a pipe.
-    pub fn new() -> Reporter {
+    /// Reports go to standard output, if that is a pipe of our supervisor's.
+    pub fn new(spec: &ShimSpec) -> Reporter {
         let pipe = io::stdout().as_fd().try_clone_to_owned().and_then(Sender::from_owned_fd).ok();
+        let pipe = pipe.filter(|_| spec.far.is_none());
         Reporter { pipe, started: None, length: 0, told: 0, next: Instant::now() }
     }
 

@@ -17,6 +17,7 @@ mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 #[cfg_attr(target_os = "linux", allow(dead_code))]
 mod portable;
+mod tool;
 
 #[cfg(target_os = "linux")]
 use linux as platform;
@@ -32,6 +33,7 @@ pub use platform::{
     parent_may_be_git, reap, set_own_name, share_data, signal, somebody_stands_in, total_memory,
 };
 pub use rustix::process::Signal;
+pub use tool::{Tool, ToolOutput};
 
 /// A process, named so that it can't be mistaken for a later one of the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -96,7 +98,9 @@ pub fn is_out_of_room(error: &io::Error) -> bool {
 /// Sets how many files this process, and what it starts, may open; the hard limit stays.
 pub fn limit_open_files(count: u64) -> io::Result<()> {
     let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let limit = rustix::process::Rlimit { current: Some(count), maximum };
+    // On another machine less may be allowed.
+    let current = Some(maximum.map_or(count, |most| count.min(most)));
+    let limit = rustix::process::Rlimit { current, maximum };
     Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
 }
 

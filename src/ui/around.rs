@@ -1,7 +1,7 @@
 //! What a plan tells of the commands and files around the agents.
 
 use super::{text, words};
-use crate::run::{RunSpec, TaskSpec, Text};
+use crate::run::{RunSpec, Runner, RunnerKind, TaskSpec, Text};
 
 /// Tasks named before the rest is counted.
 const MOST: usize = 6;
@@ -30,6 +30,31 @@ pub(super) fn before(spec: &RunSpec, tasks: &[&TaskSpec]) -> Vec<String> {
         steps.push(format!("set {whom} up with {}", text::quote(command)));
     }
     steps
+}
+
+/// What starts which agents, where that is not this machine by itself.
+pub(super) fn runners(spec: &RunSpec, tasks: &[&TaskSpec]) -> Vec<String> {
+    let step = |runner: &Runner| {
+        let meant = |task: &&&TaskSpec| task.runner.as_ref() == Some(&runner.name);
+        let names: Vec<String> = tasks.iter().filter(meant).map(|task| words::task(&task.name)).collect();
+        let whom = match (names.len() == tasks.len(), tasks.len()) {
+            (true, 1) => "it".to_owned(),
+            (true, _) => "each".to_owned(),
+            (false, _) => words::listed(&names, MOST),
+        };
+        let with = match &runner.kind {
+            RunnerKind::Slurm { args, .. } if !args.is_empty() => {
+                format!(": sbatch {}", args.iter().map(text::argument).collect::<Vec<_>>().join(" "))
+            }
+            RunnerKind::Prefix { argv } => {
+                format!(": {}", argv.iter().map(text::argument).collect::<Vec<_>>().join(" "))
+            }
+            RunnerKind::Commands { submit, .. } => format!(": {}", text::quote(submit)),
+            RunnerKind::Slurm { .. } => String::new(),
+        };
+        (!names.is_empty()).then(|| format!("start {whom} by {}{with}", text::one_line(&runner.name)))
+    };
+    spec.runners.iter().filter_map(step).collect()
 }
 
 /// When which hook runs.

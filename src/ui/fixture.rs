@@ -117,7 +117,7 @@ impl Story {
             },
         );
         self.begin(second, name, Step::Start { attempt: 1 });
-        self.event(second, Event::AgentStarted { task, pid })
+        self.event(second, Event::AgentStarted { task, pid, host: None })
     }
 
     pub(super) fn exit(&mut self, second: i64, name: &str, exit: Exit) -> &mut Story {

@@ -102,11 +102,18 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
             (Mark::Waiting, "to be run again, from the base".to_owned())
         }
         Event::RetryRequested { .. } => (Mark::Waiting, "to be run again".to_owned()),
-        Event::AgentStarted { pid, .. } if task.attempt > 1 => {
-            let by = fallback(run, task).map(|agent| format!("{agent}, ")).unwrap_or_default();
-            (Mark::Doing, format!("started again ({by}attempt {}, pid {pid})", task.attempt))
+        Event::AgentStarted { pid, host, .. } => {
+            let on = host.as_ref().map(|host| format!(" on {}", text::one_line(host))).unwrap_or_default();
+            let words = match (task.attempt, fallback(run, task)) {
+                (0 | 1, _) => format!("started (pid {pid}{on})"),
+                (attempt, Some(agent)) => {
+                    format!("started again ({agent}, attempt {attempt}, pid {pid}{on})")
+                }
+                (attempt, None) => format!("started again (attempt {attempt}, pid {pid}{on})"),
+            };
+            (Mark::Doing, words)
         }
-        Event::AgentStarted { pid, .. } => (Mark::Doing, format!("started (pid {pid})")),
+        Event::Submitted { .. } | Event::JobWaits { .. } => (Mark::Waiting, words::job(task)),
         Event::AgentExited { exit, .. } => return exited(run, task, exit),
         Event::Withheld { .. } => (Mark::Warning, format!("not started: {}", words::reason(task))),
         Event::Collected { work, note, .. } => return collected(run, task, work, note.as_deref()),
@@ -181,6 +188,7 @@ fn of_task(run: &Run, task: &Task, event: &Event) -> Vec<Told> {
         | Event::SetUp { .. }
         | Event::HookRan { .. }
         | Event::StopSent { .. }
+        | Event::Submitting { .. }
         | Event::CandidateMade { .. }
         | Event::LandRequested { .. }
         | Event::TakenUp { .. }

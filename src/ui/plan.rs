@@ -39,6 +39,7 @@ pub fn plan(view: &PlanView, look: &Look) -> String {
         }));
         steps.extend(around::before(spec, &tasks));
         steps.extend(run_agents(spec, &tasks, look));
+        steps.extend(around::runners(spec, &tasks));
         steps.extend(fall_back(&tasks));
         steps.extend(order(&tasks));
         steps.extend(collisions(view.collisions));

@@ -85,8 +85,15 @@ pub(super) fn detail(run: &Run, task: &Task, now: Timestamp) -> String {
         TaskState::Preparing if task.is_being_set_up() => "being set up".to_owned(),
         TaskState::Preparing => String::new(),
         TaskState::Running if task.stop.is_some() => "stopping".to_owned(),
-        TaskState::Running if task.attempt > 1 => format!("attempt {}", task.attempt),
-        TaskState::Running | TaskState::Unchanged => String::new(),
+        TaskState::Running if task.attempt > 1 => {
+            let attempt = format!("attempt {}", task.attempt);
+            if task.job.is_some() { format!("{attempt}, {}", words::job(task)) } else { attempt }
+        }
+        TaskState::Running => words::job(task),
+        TaskState::Unchanged => String::new(),
+        TaskState::Integrating if task.checking.is_some() && task.check_job.is_some() => {
+            format!("being checked, {}", words::job(task))
+        }
         TaskState::Integrating if task.checking.is_some() => "being checked".to_owned(),
         TaskState::Integrating => words::ahead(run, task).map_or_else(work, |ahead| format!("after {ahead}")),
         TaskState::Finished => work(),

@@ -43,6 +43,19 @@ pub fn count(n: impl Into<u64>, noun: &str) -> String {
     }
 }
 
+/// How far the job is that runs the task's agent, or checks its candidate, elsewhere; empty if there is none.
+pub(super) fn job(task: &Task) -> String {
+    let job = if task.state == TaskState::Integrating { &task.check_job } else { &task.job };
+    let Some(job) = job else { return String::new() };
+    let runner = text::one_line(&job.runner);
+    let id = job.id.as_ref().map(|id| format!(" (job {})", text::one_line(id))).unwrap_or_default();
+    match (&job.host, &job.waits) {
+        (Some(host), _) => format!("on {}{id}", text::one_line(host)),
+        (None, Some(why)) => format!("waits for {runner}{id}: {}", text::one_line(why)),
+        (None, None) => format!("submitted to {runner}{id}"),
+    }
+}
+
 /// [`count`] for lengths.
 pub(super) fn count_of<T>(things: &[T], noun: &str) -> String {
     count(things.len() as u64, noun)

@@ -111,7 +111,7 @@ fn a_record_of_a_newer_version_is_left_alone() {
     let (sandbox, before) = finished();
     let record = sandbox.record();
     let text = fs::read_to_string(record.join("run.json")).unwrap();
-    fs::write(record.join("run.json"), text.replacen("\"version\": 2", "\"version\": 99", 1)).unwrap();
+    fs::write(record.join("run.json"), text.replacen("\"version\": 3", "\"version\": 99", 1)).unwrap();
     let all =
         |dir: &std::path::Path| ["run.json", "journal.jsonl"].map(|name| fs::read(dir.join(name)).unwrap());
     let was = all(&record);

@@ -49,6 +49,7 @@ impl Bench {
             grace_ms: 60_000,
             log_cap: 1 << 20,
             open_files: None,
+            far: None,
         }
     }
 

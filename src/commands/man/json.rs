@@ -66,7 +66,7 @@ pub const REPORT_JSON: Section = Section {
         ),
         (
             "tasks",
-            "A list of objects: name; branch; state; attempts; agent, its name and command; seconds, spent queued, \
+            "A list of objects: name; branch; state; attempts; agent, its name and command; runner, job and host, if it ran elsewhere; seconds, spent queued, \
              preparing, running, ready, landing and resolving; spans, each such stretch of time with its phase, the \
              agent's attempt, from, to and the state that it ended in; tip, commits, files, insertions and \
              deletions of its branch; landed: onto, tip, commit, how, and how a conflict settled itself; landed_at; \

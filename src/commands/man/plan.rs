@@ -73,6 +73,10 @@ const TASK: Section = Section {
             "fallback",
             "Names of agents that take its agent's place, one after the other, if it can't be started.",
         ),
+        (
+            "runner",
+            "Where its agent runs: local, slurm, or a name that the configuration has (git-parallel-runners(7)).",
+        ),
         ("group", "Its group; see PHASES AND GROUPS."),
         ("phase", "Its phase: a whole number, or a name."),
         (
@@ -218,7 +222,8 @@ pub fn page() -> String {
     roff.control("fi", []);
     see_also(
         &mut roff,
-        &["git-parallel-run(1)", "git-parallel-agents(1)", "gitglossary(7)"].map(str::to_owned),
+        &["git-parallel-run(1)", "git-parallel-agents(1)", "git-parallel-runners(7)", "gitglossary(7)"]
+            .map(str::to_owned),
     );
     Roff::render(&roff)
 }

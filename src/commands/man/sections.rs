@@ -155,6 +155,19 @@ pub const CONFIGURATION: Section = Section {
              times. The agent of whom most patterns match is taken; of those that are as good, the one that the \
              configuration names first; where none matches or is found, the first that is on PATH.",
         ),
+        (
+            "parallel.runner",
+            "Where agents run: local (the default), slurm, or NAME. See git-parallel-runners(7).",
+        ),
+        (
+            "parallel.slurm.args, parallel.slurm.verify, parallel.slurm.program",
+            "More arguments for sbatch; whether checks run on the cluster, too; where this program is on its nodes.",
+        ),
+        (
+            "parallel.runner.NAME.submit, .status, .cancel, .prefix, .program",
+            "Adds a runner of that name: by commands for jobs, or by a command in front of the agent's.",
+        ),
+        ("parallel.lostAfter", "Give up a job after so long without a sign of life. Default: 270s."),
         ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
         ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
@@ -297,6 +310,10 @@ pub const ENVIRONMENT: Section = Section {
         (
             "GIT_PARALLEL_GROUP, GIT_PARALLEL_EXIT_CODE, GIT_PARALLEL_LANDED, GIT_PARALLEL_FAILED,              GIT_PARALLEL_MESSAGE",
             "For hooks: see HOOKS in git-parallel-run(1).",
+        ),
+        (
+            "GIT_PARALLEL_JOB, GIT_PARALLEL_JOB_ID, GIT_PARALLEL_JOBS, GIT_PARALLEL_JOB_SCRIPT, GIT_PARALLEL_JOB_LOG",
+            "For the commands of a runner: see git-parallel-runners(7).",
         ),
         ("GIT_PARALLEL_LABELS", "The labels that a plan file gives the task, joined by commas."),
         (

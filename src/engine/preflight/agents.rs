@@ -6,7 +6,7 @@ use super::{Ask, Problem};
 use crate::agents::{self, Registry, Route, Subject};
 use crate::git::{self, Config, Repository};
 use crate::plan::{self, Request, Wanted};
-use crate::run::{AgentCall, Oid, Resolver, TaskSpec, Text};
+use crate::run::{AgentCall, Oid, Resolver, Runner, TaskSpec, Text};
 
 /// Every agent that can be asked for by name: the known ones, and those of `parallel.agent.<name>.cmd`.
 /// An empty command is none.
@@ -189,8 +189,19 @@ impl Desk<'_> {
         Some(Found { call: agent.call(&[]), wants_prompt: agent.wants_prompt() })
     }
 
+    /// Whether agents run on other machines alone: what is on PATH here says nothing of those.
+    fn is_elsewhere(&self) -> bool {
+        let is_far = |name: Option<&String>| name.is_some_and(|name| name != Runner::LOCAL);
+        let mut tasks = self.ask.tasks.iter().flatten().peekable();
+        if tasks.peek().is_none() {
+            return is_far(self.ask.runner.as_ref());
+        }
+        tasks.all(|request| is_far(request.own.runner.as_ref().or(self.ask.runner.as_ref())))
+    }
+
     fn named(&mut self, name: &str, more: &[Text]) -> Option<Found> {
-        match named(&self.registry, name) {
+        let known = self.registry.get(name).filter(|_| self.is_elsewhere());
+        match known.map_or_else(|| named(&self.registry, name), Ok) {
             Ok(found) => Some(Found { call: found.call(more), wants_prompt: found.wants_prompt() }),
             Err(problem) => {
                 if !self.problems.contains(&problem) {
@@ -203,6 +214,8 @@ impl Desk<'_> {
 
     fn command(&mut self, call: &AgentCall) -> Found {
         let program = call.argv.first().filter(|_| !call.shell);
+        let tracked = |program: &Text| program.as_bstr().contains(&b'/') && program.as_path().is_relative();
+        let program = program.filter(|program| !self.is_elsewhere() || tracked(program));
         self.problems.extend(program.and_then(|program| check_program(self.repo, program, self.base)));
         let wants_prompt = mentions(call, "prompt") || mentions(call, "prompt_file");
         Found { call: call.clone(), wants_prompt }

@@ -129,7 +129,7 @@ fn check_pathspecs(
     }
 }
 
-fn bad(key: &str, value: &str, why: &str) -> Problem {
+pub(super) fn bad(key: &str, value: &str, why: &str) -> Problem {
     Problem::new(format!("bad value '{value}' for '{key}': {why}"), where_set())
 }
 

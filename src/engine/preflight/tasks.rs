@@ -108,6 +108,7 @@ fn task_spec(request: &Request, worktrees: &Path, ask: &Ask) -> TaskSpec {
         retries: request.own.retries,
         env: request.own.env.clone(),
         overwrite: None,
+        runner: None,
         skip: false,
     }
 }

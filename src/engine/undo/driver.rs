@@ -60,7 +60,7 @@ impl<'a> Undo<'a> {
         let outbox = Outbox { messages, output: mpsc::channel(1).0 };
         signals::listen(outbox.clone()).context("cannot listen for signals")?;
         let _control = control::listen(&self.context.dir.control(), outbox.clone());
-        verify::end_stray_checks(&self.context).await;
+        verify::end_stray_checks(&self.context, &self.run).await;
         for line in recover::recover(&self.context, &self.run)? {
             (self.tell)(&line);
         }

@@ -140,6 +140,7 @@ fn planned(
             appendix,
             agent: own.agent,
             fallback: own.fallback.unwrap_or_default(),
+            runner: own.runner,
             depends_on: draft.needs.iter().filter_map(|(id, _)| names.get(id).cloned()).collect(),
             group: own.group.map(|(group, _)| group).or(own.phase.map(|(phase, _)| phase.to_string())),
             stage: *stage,

@@ -13,6 +13,7 @@ pub(super) struct Settings {
     pub prompt: Option<Prompt>,
     pub agent: Option<Agent>,
     pub fallback: Option<Vec<String>>,
+    pub runner: Option<String>,
     /// With the line that it stands in, as the phase.
     pub group: Option<(String, usize)>,
     pub phase: Option<(Phase, usize)>,
@@ -48,6 +49,7 @@ impl Settings {
             prompt: prompt(fields),
             agent: agent(fields),
             fallback: list(fields, "fallback", "a list of agents' names"),
+            runner: fields.word("runner"),
             group: group(fields),
             phase: phase(fields),
             touches: list(fields, "touches", "a list of pathspecs"),
@@ -69,6 +71,7 @@ impl Settings {
             prompt: self.prompt.or(defaults.prompt),
             agent: self.agent.or(defaults.agent),
             fallback: self.fallback.or(defaults.fallback),
+            runner: self.runner.or(defaults.runner),
             group: self.group.or(defaults.group),
             phase: self.phase.or(defaults.phase),
             touches: self.touches.or(defaults.touches),

@@ -121,6 +121,11 @@ const SETTINGS: &[Key] = &[
     key("agent", Value::Word, "An agent that is known by this name, or 'auto'."),
     key("command", Value::Command, "The agent's command: text for 'sh -c', or a list of arguments."),
     key("fallback", Value::WordOrWords, "Agents that take its place, one after the other."),
+    key(
+        "runner",
+        Value::Word,
+        "Where its agent runs: 'local', 'slurm', or a name that the configuration has.",
+    ),
     key("group", Value::Word, "The group that it belongs to; groups start one after the other."),
     key("phase", Value::Phase, "The phase that it belongs to; phases start one after the other."),
     key("touches", Value::WordOrWords, "Pathspecs of what it is expected to change."),

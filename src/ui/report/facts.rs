@@ -90,6 +90,11 @@ pub(super) fn facts(report: &Report, task: &Task, track: &Track, look: &Look) ->
     if task.attempt > 1 {
         facts.push(fact("attempts", task.attempt.to_string()));
     }
+    if let Some(job) = &task.job {
+        let host = job.host.as_deref().map_or_else(String::new, |host| format!("{}, ", text::one_line(host)));
+        let by = format!("{host}by {} (job {})", job.runner, job.name());
+        facts.push(fact("ran on", text::one_line(&by)));
+    }
     if let Some(work) = task.work.as_ref().filter(|work| work.commits > 0) {
         let branch = words::name(&task.spec.branch);
         facts.push(fact("changed", format!("{} on {branch}", words::change(work))));

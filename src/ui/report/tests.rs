@@ -50,7 +50,7 @@ fn story() -> Story {
         },
     );
     story.event(23, Event::Begun { task: docs(), step: Step::Start { attempt: 2 } });
-    story.event(23, Event::AgentStarted { task: docs(), pid: 4714 });
+    story.event(23, Event::AgentStarted { task: docs(), pid: 4714, host: None });
     story.exit(74, "docs", good()).collect(74, "docs", super::super::fixture::work(2)).land(
         76,
         "docs",
