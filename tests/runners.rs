@@ -13,7 +13,7 @@ const QUEUE: &str = r#"
 mkdir -p "$IO/jobs"
 case $1 in
 submit)
-    if [ -e "$IO/full" ]; then rm "$IO/full"; echo "the queue is full" >&2; exit 75; fi
+    if rm "$IO/full" 2>/dev/null; then echo "the queue is full" >&2; exit 75; fi
     if [ -e "$IO/closed" ]; then echo "no such project" >&2; exit 1; fi
     setsid "$3" >"$4" 2>&1 </dev/null &
     echo $! >"$IO/jobs/$2"

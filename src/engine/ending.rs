@@ -1,7 +1,7 @@
 //! What comes after the end of a run, and notices while it goes on.
 
 use super::notice::{self, Told};
-use super::{Engine, Message, command, hooks};
+use super::{Engine, Message, command, hooks, landing, settling, verify};
 use crate::run::{Stop, StopCause, TaskName};
 use crate::{shim, ui};
 
@@ -32,6 +32,21 @@ impl Engine {
             Told::Given => {}
             Told::ByBell => self.ui.bell(),
             Told::Not(why) => self.ui.note(&format!("warning: parallel.notify failed: {why}")),
+        }
+    }
+
+    /// A run that is over has nothing lying about, also if we are killed right after saying so.
+    pub(super) fn tidy_up(&mut self) {
+        self.control = None;
+        let removed = [verify::remove_places(&self.context), settling::remove_scratch(&self.context)];
+        let dropped = landing::drop_candidates(&self.context, &self.run.tasks);
+        let failed = removed.into_iter().chain([dropped]).filter_map(Result::err).map(|e| format!("{e:#}"));
+        let left = self.context.recycling.as_ref().map(|recycling| recycling.close()).unwrap_or_default();
+        for trouble in failed.chain(left) {
+            self.ui.note(&format!("warning: {trouble}"));
+        }
+        for task in &self.run.tasks {
+            self.context.prune_parents(task);
         }
     }
 

@@ -376,21 +376,6 @@ impl Engine {
             }
         }
     }
-
-    /// A run that is over has nothing lying about, also if we are killed right after saying so.
-    fn tidy_up(&mut self) {
-        self.control = None;
-        let removed = [verify::remove_places(&self.context), settling::remove_scratch(&self.context)];
-        let dropped = landing::drop_candidates(&self.context, &self.run.tasks);
-        let failed = removed.into_iter().chain([dropped]).filter_map(Result::err).map(|e| format!("{e:#}"));
-        let left = self.context.recycling.as_ref().map(|recycling| recycling.close()).unwrap_or_default();
-        for trouble in failed.chain(left) {
-            self.ui.note(&format!("warning: {trouble}"));
-        }
-        for task in &self.run.tasks {
-            self.context.prune_parents(task);
-        }
-    }
 }
 
 /// Whether the event tells that the task's agent, or the check of its candidate, is over.
