@@ -1,8 +1,8 @@
 //! Where all branches and tags are, looked at again and again while few of them move.
 //!
-//! A folder that is as it was is not read again, nor a file in one that is not: git and its kin write a ref by
-//! renaming a file, by which both get another time. (Who writes into such a file goes unseen; no git does.) What is
-//! too young for its time to tell that is read each time.
+//! A folder that is as it was is not read again, nor a file. (git and its kin write a ref by renaming a file, by
+//! which its folder gets another time; but somebody else may write into the file.) What is too young for its time
+//! to tell that is read each time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
@@ -31,6 +31,8 @@ pub(super) struct Listed {
 #[derive(Clone, PartialEq)]
 struct Stamp {
     modified: SystemTime,
+    /// Nobody sets it back.
+    changed: (i64, i64),
     inode: u64,
     length: u64,
 }
@@ -49,7 +51,8 @@ enum Entry {
 
 impl Stamp {
     fn of(metadata: &Metadata) -> Result<Stamp> {
-        Ok(Stamp { modified: metadata.modified()?, inode: metadata.ino(), length: metadata.len() })
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Ok(Stamp { modified: metadata.modified()?, changed, inode: metadata.ino(), length: metadata.len() })
     }
 
     /// Nothing that comes after `now` leaves it as it is.
@@ -65,6 +68,20 @@ impl Entry {
             Entry::Folder => None,
             Entry::Ref(_, id) => Some(id.as_ref()),
         }
+    }
+}
+
+impl Folder {
+    /// Whether nobody wrote into a file.
+    fn is_as_it_was(&self, common_dir: &Path) -> bool {
+        self.entries.iter().all(|(name, entry)| match entry {
+            Entry::Folder => true,
+            Entry::Ref(None, _) => false,
+            Entry::Ref(Some(stamp), _) => {
+                let metadata = common_dir.join(name.as_path()).symlink_metadata();
+                metadata.is_ok_and(|metadata| Stamp::of(&metadata).is_ok_and(|now| now == *stamp))
+            }
+        })
     }
 }
 
@@ -116,7 +133,7 @@ impl Listed {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             metadata => Stamp::of(&metadata.with_context(|| format!("cannot read {}", path.display()))?)?,
         };
-        if folder.stamp.as_ref() != Some(&stamp) {
+        if folder.stamp.as_ref() != Some(&stamp) || !folder.is_as_it_was(common_dir) {
             folder.entries = read(&path, name, &folder.entries, now)?;
             folder.stamp = stamp.if_settled(now);
         }
@@ -253,23 +270,29 @@ mod tests {
         }
     }
 
+    /// Not by git's way, and with its time set back.
     #[test]
-    fn what_is_as_it_was_is_not_read_again() {
+    fn what_is_written_into_a_ref_is_seen() {
         let sandbox = Sandbox::new();
         let git_dir = sandbox.repo.join(".git");
         sandbox.git(&["branch", "deep/one"]);
+        let second = sandbox.commit("second");
         age(&git_dir.join("refs"));
         let mut listed = Listed::default();
         let mut look = || {
             let mut told = Vec::new();
-            listed.look(&git_dir, &mut |name, id| told.push((name.clone(), id.clone()))).map(|()| told)
+            listed.look(&git_dir, &mut |name, id| told.push((name.to_string(), id.clone()))).map(|()| told)
         };
         let before = look().unwrap();
-        // Not by git's way, and so unseen.
-        let file = git_dir.join("refs/heads/deep/one");
-        fs::write(&file, "nonsense").unwrap();
         assert_eq!(look().unwrap(), before);
-        fs::write(git_dir.join("refs/heads/deep/another.lock"), "").unwrap();
-        assert!(look().is_err(), "the folder is another, and the file too");
+        let file = git_dir.join("refs/heads/deep/one");
+        let modified = file.metadata().unwrap().modified().unwrap();
+        fs::write(&file, format!("{second}\n")).unwrap();
+        fs::File::open(&file).unwrap().set_modified(modified).unwrap();
+        let after = look().unwrap();
+        assert_eq!(after[0], ("refs/heads/deep/one".to_owned(), second));
+        assert_eq!(after[1..], before[1..]);
+        fs::write(&file, "nonsense").unwrap();
+        assert!(look().is_err());
     }
 }

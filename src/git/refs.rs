@@ -171,7 +171,32 @@ pub fn delete_ref(repo: &Repository, name: &Text, old: &Oid) -> Result<()> {
 /// # Errors
 /// If the history can't be read.
 pub fn is_ancestor(repo: &Repository, ancestor: &Oid, commit: &Oid) -> Result<bool> {
-    Ok(ancestor == commit || merge_bases(repo, ancestor, commit)?.contains(ancestor))
+    Ok(ancestor == commit
+        || is_near(repo, ancestor, commit)?
+        || merge_bases(repo, ancestor, commit)?.contains(ancestor))
+}
+
+/// Whether `ancestor` is among the nearest ancestors. Mostly it is asked of what was made just now, and an answer by
+/// merge bases is a walk past all that is younger than the oldest of both branches.
+fn is_near(repo: &Repository, ancestor: &Oid, commit: &Oid) -> Result<bool> {
+    const NEAR: usize = 64;
+    let gix = repo.history();
+    let (ancestor, mut next) = (Repository::gix_id(ancestor)?, vec![Repository::gix_id(commit)?]);
+    let mut at = 0;
+    while at < next.len().min(NEAR) {
+        // One that is missing is for the whole walk to tell of.
+        let Ok(commit) = gix.find_commit(next[at]) else { return Ok(false) };
+        for parent in commit.parent_ids().map(gix::Id::detach) {
+            if parent == ancestor {
+                return Ok(true);
+            }
+            if !next.contains(&parent) {
+                next.push(parent);
+            }
+        }
+        at += 1;
+    }
+    Ok(false)
 }
 
 /// The best common ancestors of two commits; none if their histories are unrelated.

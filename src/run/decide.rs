@@ -156,6 +156,28 @@ fn wants_clean_up(run: &Run, task: &Task) -> bool {
     !run.spec.keep && task.cleanup.is_none() && (task.worktree_created || task.branch_created)
 }
 
+/// How many more tasks may start before those whose agents are done must have gone further. Where agents are faster
+/// than landing, that takes no longer, and the worktrees that there are at once stay few.
+fn room_behind(run: &Run) -> usize {
+    const ENOUGH: usize = 16;
+    if run.spec.atomic {
+        return usize::MAX;
+    }
+    let checks = run.spec.verify.as_ref().map_or(0, |verify| verify.jobs);
+    let most = ENOUGH.max(2 * (run.jobs + checks) as usize);
+    most.saturating_sub(run.tasks.iter().filter(|task| is_under_way(run, task)).count())
+}
+
+/// Whether the task's agent is done, and the task goes on without anything else being started.
+fn is_under_way(run: &Run, task: &Task) -> bool {
+    match task.state {
+        TaskState::Finished => !task.collected || run.lands(task),
+        TaskState::Integrating => true,
+        TaskState::Landed | TaskState::Unchanged => wants_clean_up(run, task),
+        _ => false,
+    }
+}
+
 /// Before the first task of a stage starts, the hook for that is run.
 fn open_stage(run: &Run) -> Option<Action> {
     if run.opening.is_some() || run.is_spent() || run.held_back.is_some() {
@@ -185,7 +207,7 @@ fn prepare(run: &Run) -> Vec<Action> {
     }
     let taken: Vec<u32> = run.tasks.iter().filter(|t| t.state.holds_slot()).map(|t| t.slot).collect();
     let room = (run.throttled.unwrap_or(run.jobs) as usize).saturating_sub(taken.len());
-    let free = (0..run.jobs).filter(|slot| !taken.contains(slot)).take(room);
+    let free = (0..run.jobs).filter(|slot| !taken.contains(slot)).take(room.min(room_behind(run)));
     let open = run.open_stage();
     let starts = |t: &Task| t.state == TaskState::Queued && run.is_ready(t, open) && has_opened(run, t);
     let waits = |t: &Task| starts(t) || run.may_try_again(t);

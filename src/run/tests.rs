@@ -588,3 +588,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_more_start_than_can_be_landed() {
+    let names: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let mut spec = fixture::spec(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    spec.jobs = 4;
+    let mut run = Run::new(spec);
+    let starts = |run: &Run| {
+        let is_start = |action: &Action| matches!(action, Action::Step { step: Step::Prepare { .. }, .. });
+        decide(run).iter().filter(|action| is_start(action)).count()
+    };
+    for task in &mut run.tasks[..15] {
+        (task.state, task.collected, task.worktree_created) = (TaskState::Finished, true, true);
+    }
+    assert_eq!(starts(&run), 1, "as many as run, and then some, wait to be landed");
+    run.tasks[15].state = TaskState::Integrating;
+    assert_eq!(starts(&run), 0);
+    run.tasks[0].state = TaskState::Conflicted;
+    assert_eq!(starts(&run), 1, "a person's time is not waited for");
+    run.tasks[1].state = TaskState::Landed;
+    assert_eq!(starts(&run), 1, "it has its worktree yet");
+    run.tasks[1].cleanup = Some(CleanUp { worktree_kept: None, branch_kept: None });
+    assert_eq!(starts(&run), 2);
+    run.spec.land = false;
+    assert_eq!(starts(&run), 4);
+    (run.spec.land, run.spec.atomic) = (true, true);
+    run.tasks[..2].iter_mut().for_each(|task| task.state = TaskState::Finished);
+    assert_eq!(starts(&run), 4, "nothing lands before all are there");
+}
