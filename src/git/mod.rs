@@ -52,6 +52,7 @@ mod testing;
 mod threads;
 mod tree;
 mod trivial;
+mod trunk;
 mod unseen;
 mod worktree;
 

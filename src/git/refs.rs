@@ -199,15 +199,22 @@ fn is_near(repo: &Repository, ancestor: &Oid, commit: &Oid) -> Result<bool> {
     Ok(false)
 }
 
-/// The best common ancestors of two commits; none if their histories are unrelated.
+/// The best common ancestors of two commits; none if their histories are unrelated. It is quickest if `one` is
+/// the target.
 ///
 /// # Errors
 /// If the history can't be read.
 pub fn merge_bases(repo: &Repository, one: &Oid, other: &Oid) -> Result<Vec<Oid>> {
     let gix = repo.history();
     let (one_id, other_id) = (Repository::gix_id(one)?, Repository::gix_id(other)?);
+    if let Some(base) = repo.trunk().merge_base(&gix, one_id, other_id) {
+        return Ok(vec![oid(base)?]);
+    }
     let bases = gix.merge_bases_many(one_id, &[other_id]);
     let bases = bases.map_err(|e| anyhow!("cannot read the history of {one} and {other}: {e:#}"))?;
+    if let [base] = bases[..] {
+        repo.trunk().remember(&gix, one_id, base.detach());
+    }
     bases.into_iter().map(|id| oid(id.detach())).collect()
 }
 

@@ -9,6 +9,7 @@ use super::counted::exists;
 use super::history::Commits;
 use super::identity::{Part, Who, may_differ};
 use super::listed::Listed;
+use super::trunk::Trunk;
 use super::{Config, Git};
 use crate::error::{Failure, exit};
 use crate::run::{Oid, Text};
@@ -41,6 +42,7 @@ struct Known {
     author: OnceLock<Option<Who>>,
     attributes: OnceLock<bool>,
     commits: Commits,
+    trunk: Trunk,
     listed: Mutex<Listed>,
 }
 
@@ -137,6 +139,11 @@ impl Repository {
     /// gix, for walking through history.
     pub(super) fn history(&self) -> gix::Repository {
         self.known.commits.serve(self.gix())
+    }
+
+    /// What is known of the target's history.
+    pub(super) fn trunk(&self) -> &Trunk {
+        &self.known.trunk
     }
 
     /// What is known of branches and tags.
