@@ -86,7 +86,12 @@ impl Recycling {
 
     /// Notes how many tasks still have no worktree.
     pub(super) fn look_at(&self, run: &Run) {
-        self.yard().wanted = run.tasks.iter().filter(|task| task.state == TaskState::Queued).count();
+        let has_none = |task: &&Task| match task.state {
+            TaskState::Queued => true,
+            TaskState::Preparing => !task.prepared,
+            _ => false,
+        };
+        self.yard().wanted = run.tasks.iter().filter(has_none).count();
     }
 
     /// Whether a worktree will soon be there to be used again.
