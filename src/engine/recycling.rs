@@ -1,8 +1,8 @@
 //! Worktrees that are done with: the next task gets their files, or they are deleted in the background.
 //!
 //! A task waits for one that another is about to be done with, but not much longer than it takes to make a
-//! new one, and delete it in the end. What is known of the files (see [`git::Known`]) is in memory alone: after a crash, what lies aside
-//! is rubbish by its name, and is deleted as such.
+//! new one, and delete it in the end. What is known of the files (see [`git::Known`]) is in memory alone: after
+//! a crash, what lies aside is rubbish by its name, and is deleted as such.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -168,7 +168,11 @@ pub const CONFIGURATION: Section = Section {
             "Adds a runner of that name: by commands for jobs, or by a command in front of the agent's.",
         ),
         ("parallel.lostAfter", "Give up a job after so long without a sign of life. Default: 270s."),
-        ("parallel.jobs", "Agents at once, 1 to 1000. Default: 3."),
+        (
+            "parallel.jobs",
+            "Agents at once, 1 to 1000; the rest queue, also while 16 finished tasks (or twice the jobs and checks, \
+             if that is more) wait to land. Default: 3.",
+        ),
         ("parallel.target", "The branch that finished work lands on. Default: the current branch."),
         ("parallel.branchPrefix", "Branch prefix of a task whose name has no '/'. Default: feature/."),
         (
