@@ -110,7 +110,8 @@ fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
     let first = sandbox.parallel(&["resume"]);
     assert_eq!(first.code, 0, "{at}{}", first.all());
     sandbox.check(&before);
-    sandbox.expect_states(&[("plain", "landed"), ("left", "landed"), ("kept", "landed")]);
+    let states = ["plain", "left", "kept"].map(|task| sandbox.state(task));
+    assert_eq!(states, ["landed"; 3], "{at}{}", first.all());
     if matches!(flavour, Flavour::Checked | Flavour::Atomic) {
         // I3: nothing got there that was not looked at.
         let looked_at = sandbox.read_io("checked");
@@ -130,9 +131,11 @@ fn visit(library: &Path, kill_at: u64, flavour: Flavour) {
         assert_eq!(names, ["kept"], "{at}");
     }
     if flavour == Flavour::Atomic {
-        // I7: it moved once.
+        // I7: it moved once. Its reflog is written before it moves, as git does it, and so perhaps twice.
         let tips = sandbox.git(&["reflog", "show", "--format=%H", "main"]);
-        assert_eq!(tips.lines().nth(1), Some(old.as_str()), "{at}");
+        let mut tips: Vec<&str> = tips.lines().collect();
+        tips.dedup();
+        assert_eq!(tips.get(1), Some(&old.as_str()), "{at}");
     }
     let landed: Vec<_> =
         sandbox.git(&["log", "--format=%s", "--first-parent"]).lines().map(str::to_owned).collect();

@@ -205,6 +205,51 @@ fn speculation_lands_only_what_was_checked_on_its_real_parent() {
 }
 
 /// Each squashed tree is that of the merge with all before it, and each of them passed.
+/// Runs four tasks whose checks pass all but the first's; then that does.
+fn passed_behind_the_first(sandbox: &Sandbox) -> Output {
+    let check = check(sandbox, "if [ $(ls [abcd] | wc -l) = 1 ]; then await go; fi");
+    let running = spawn(sandbox, &["-j4", "--verify-jobs=4", "a", "b", "c", "d"], &check, FILE);
+    let verified = |event: &serde_json::Value| event["event"] == "verified";
+    wait_until("the others pass", || {
+        let events = sandbox.io("seen").exists().then(|| journal(&sandbox.record()));
+        events.is_some_and(|events| events.into_iter().filter(verified).count() == 3)
+    });
+    sandbox.mark("go");
+    running.wait()
+}
+
+#[test]
+fn what_has_passed_lands_in_one_step() {
+    let sandbox = Sandbox::new();
+    let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+    let output = passed_behind_the_first(&sandbox).expect(0);
+    sandbox.check_run(&before, &output);
+    only_checked_trees(&sandbox, &old);
+    moved_once(&sandbox, &old);
+    let landings = sandbox.git(&["rev-list", "--count", "--first-parent", &format!("{old}..main")]);
+    assert_eq!((landings.as_str(), sandbox.io("seen").exists()), ("4", true));
+    assert_eq!(lines(&sandbox, "seen"), 4, "none was checked again");
+}
+
+#[test]
+fn what_is_in_the_way_of_one_keeps_the_others_from_nothing() {
+    for held in ["a", "b", "c", "d"] {
+        let sandbox = Sandbox::new();
+        let (before, old) = (sandbox.snapshot(), sandbox.oid("main"));
+        sandbox.write(held, "the user's\n");
+        let output = passed_behind_the_first(&sandbox).expect(1);
+        output.tells(&[&format!("{held}: held: files that git does not track")]);
+        for task in ["a", "b", "c", "d"] {
+            assert_eq!(sandbox.state(task), if task == held { "held" } else { "landed" });
+        }
+        assert_eq!(std::fs::read_to_string(sandbox.repo.join(held)).unwrap(), "the user's\n");
+        only_checked_trees(&sandbox, &old);
+        std::fs::remove_file(sandbox.repo.join(held)).unwrap();
+        sandbox.parallel(&["land"]).expect(0);
+        sandbox.check(&before);
+    }
+}
+
 #[test]
 fn several_squashes_in_a_row_are_each_checked() {
     let sandbox = Sandbox::new();

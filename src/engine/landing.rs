@@ -11,6 +11,8 @@ use crate::run::{Conflict, Event, Landing, Oid, Task, TaskState, Text, name_some
 /// How a conflict was settled, where `--on-conflict` did it.
 pub(super) const BY_RESOLVER: &str = "settled by the resolver";
 
+const NO_CANDIDATE: &str = "there is no candidate";
+
 /// What a candidate is made on.
 pub(super) enum Base {
     /// The target's present tip.
@@ -164,55 +166,134 @@ fn attribute(context: &Context, paths: &[Text], before: &[Task]) -> Vec<Conflict
         .collect()
 }
 
-/// Moves the target from `onto` to the candidate. `together` are the tasks that land by it.
-pub(super) fn publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[Task]) -> Event {
-    try_publish(context, task, onto, together).unwrap_or_else(|e| match (&task.landing, onto) {
-        // It failed after the target had moved: it is landed, and what is left is mended at the next start.
-        (Some(landing), Some(onto)) if is_published(context, onto, &landing.commit).unwrap_or(false) => {
-            Event::Landed { task: task.name().clone(), landing: landing.clone() }
+/// What came of moving the target.
+enum Outcome {
+    Landed,
+    Moved { tip: Oid, went_back: bool },
+    Not(String),
+}
+
+/// Moves the target to the last of the candidates, each of which stands on the one before. Tells what became of each,
+/// in their order; of an atomic run, of the last.
+pub(super) fn publish(context: &Context, chain: &[Task]) -> Vec<Event> {
+    if context.spec.atomic {
+        return land(context, chain);
+    }
+    // After a crash the target may be at any of them already.
+    let (done, rest) = chain.split_at(published(context, chain).unwrap_or(0));
+    // What somebody wants stopped stays behind, but for a landing that was all but done.
+    let stopped = rest.iter().skip(1).position(|task| task.stop.is_some());
+    let (now, later) = rest.split_at(stopped.map_or(rest.len(), |i| i + 1));
+    let landings = [done, now].into_iter().flat_map(|chain| land(context, chain));
+    landings.chain(later.iter().map(put_off)).collect()
+}
+
+/// How many of the candidates the target holds.
+fn published(context: &Context, chain: &[Task]) -> Result<usize> {
+    let (onto, _) = ends(chain)?;
+    for (i, task) in chain.iter().enumerate().rev() {
+        let landing = task.landing.as_ref().context(NO_CANDIDATE)?;
+        if is_published(context, onto, &landing.commit)? {
+            return Ok(i + 1);
         }
-        _ => held(task, format!("it could not be landed: {}", words(context, &e))),
+    }
+    Ok(0)
+}
+
+/// Where what can't be published as a whole is to be told from what is in its way, it is done by halves.
+fn land(context: &Context, chain: &[Task]) -> Vec<Event> {
+    let [first, others @ ..] = chain else { return Vec::new() };
+    let last = others.last().unwrap_or(first);
+    let is_one = others.is_empty() || context.spec.atomic;
+    match move_target(context, chain) {
+        Outcome::Landed if is_one => vec![landed(last)],
+        Outcome::Landed => chain.iter().map(landed).collect(),
+        Outcome::Moved { tip, went_back } => {
+            let task = if is_one { last } else { first };
+            let went_back_from = ends(chain).ok().filter(|_| went_back).map(|(onto, _)| onto.clone());
+            let moved = Event::TargetMoved { task: task.name().clone(), tip, went_back_from };
+            let others = if is_one { &[] } else { others };
+            std::iter::once(moved).chain(others.iter().map(put_off)).collect()
+        }
+        Outcome::Not(reason) if is_one => vec![held(last, reason)],
+        Outcome::Not(_) => {
+            let (below, above) = chain.split_at(chain.len() / 2);
+            let mut events = land(context, below);
+            let all_landed = events.iter().all(|event| matches!(event, Event::Landed { .. }));
+            // What stands on something that did not land is made again.
+            events.extend(if all_landed {
+                land(context, above)
+            } else {
+                above.iter().map(put_off).collect()
+            });
+            events
+        }
+    }
+}
+
+fn landed(task: &Task) -> Event {
+    match &task.landing {
+        Some(landing) => Event::Landed { task: task.name().clone(), landing: landing.clone() },
+        None => held(task, NO_CANDIDATE.to_owned()),
+    }
+}
+
+fn put_off(task: &Task) -> Event {
+    Event::PutOff { task: task.name().clone() }
+}
+
+/// What the candidates stand on, and the last of them.
+fn ends(chain: &[Task]) -> Result<(&Oid, &Landing)> {
+    let first = chain.first().and_then(|task| task.landing.as_ref());
+    let last = chain.last().and_then(|task| task.landing.as_ref());
+    first.zip(last).map(|(first, last)| (&first.onto, last)).context(NO_CANDIDATE)
+}
+
+fn move_target(context: &Context, chain: &[Task]) -> Outcome {
+    try_move_target(context, chain).unwrap_or_else(|e| match ends(chain) {
+        // It failed after the target had moved: it is landed, and what is left is mended at the next start.
+        Ok((onto, last)) if is_published(context, onto, &last.commit).unwrap_or(false) => Outcome::Landed,
+        _ => Outcome::Not(format!("it could not be landed: {}", words(context, &e))),
     })
 }
 
-fn try_publish(context: &Context, task: &Task, onto: Option<&Oid>, together: &[Task]) -> Result<Event> {
+fn try_move_target(context: &Context, chain: &[Task]) -> Result<Outcome> {
     let (repo, target) = (&context.repo, context.spec.target_ref());
-    let landing = task.landing.clone().context("there is no candidate")?;
-    let onto = onto.context("there is nothing to land on")?;
-    let name = task.name().clone();
+    let (onto, last) = ends(chain)?;
+    let all = || chain.iter().filter_map(|task| task.landing.as_ref().map(|landing| (task, landing)));
     // After a crash the target may have moved already: then this is done.
-    let published = if is_published(context, onto, &landing.commit)? {
+    let published = if is_published(context, onto, &last.commit)? {
         Published::Done { updated_worktree: None }
     } else {
         let since = std::time::SystemTime::from(context.spec.started_at);
-        git::make_durable(repo, &landing.commit, onto, since)?;
-        for landing in together.iter().filter_map(|task| task.landing.as_ref()) {
-            if landing.how.leaves_commits() {
-                // The pin holds them, and nothing else will once the branch is gone.
-                git::make_durable(repo, &landing.tip, onto, since)?;
-            }
+        git::make_durable(repo, &last.commit, onto, since)?;
+        for (_, landing) in all().filter(|(_, landing)| landing.how.leaves_commits()) {
+            // The pin holds them, and nothing else will once the branch is gone.
+            git::make_durable(repo, &landing.tip, onto, since)?;
         }
-        let message = match together {
-            [] | [_] => format!("parallel: land {} ({})", task.spec.branch, landing.how),
+        let message = match chain {
+            [task] => format!("parallel: land {} ({})", task.spec.branch, last.how),
             all => format!("parallel: land {} branches", all.len()),
         };
-        git::publish(repo, &target, onto, &landing.commit, &message)?
+        git::publish(repo, &target, onto, &last.commit, &message)?
     };
-    // The target holds the candidate now, or nobody wants it any more: another one will be made.
-    for task in together {
-        if let Some(landing) = &task.landing {
+    let outcome = match published {
+        Published::Done { .. } => Outcome::Landed,
+        Published::Moved(tip) => {
+            let went_back = !git::is_ancestor(repo, onto, &tip)?;
+            Outcome::Moved { tip, went_back }
+        }
+        Published::Refused { reason, paths } if paths.is_empty() => Outcome::Not(reason),
+        Published::Refused { reason, paths } => Outcome::Not(format!("{reason}: {}", name_some(&paths))),
+    };
+    let is_over = matches!(outcome, Outcome::Landed | Outcome::Moved { .. });
+    if is_over || chain.len() == 1 || context.spec.atomic {
+        // The target holds the candidates now, or nobody wants them any more: others will be made.
+        for (task, landing) in all() {
             let _ = git::delete_ref(repo, &candidate_pin(context, task), &landing.commit);
         }
     }
-    Ok(match published {
-        Published::Done { .. } => Event::Landed { task: name, landing },
-        Published::Moved(tip) => {
-            let went_back = !git::is_ancestor(repo, onto, &tip)?;
-            Event::TargetMoved { task: name, tip, went_back_from: went_back.then(|| onto.clone()) }
-        }
-        Published::Refused { reason, paths } if paths.is_empty() => held(task, reason),
-        Published::Refused { reason, paths } => held(task, format!("{reason}: {}", name_some(&paths))),
-    })
+    Ok(outcome)
 }
 
 fn is_published(context: &Context, onto: &Oid, commit: &Oid) -> Result<bool> {

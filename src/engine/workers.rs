@@ -49,15 +49,10 @@ impl Engine {
                 self.queued(task, context, |c| &c.errands, cleanup::clean_up);
             }
             Step::Publish => {
-                let onto = self.run.publishes_onto(&task);
-                let together: Vec<Task> = if self.run.spec.atomic {
-                    self.run.queue().into_iter().cloned().collect()
-                } else {
-                    vec![task.clone()]
-                };
-                self.at_once(task, context, move |context, task| {
-                    landing::publish(context, task, onto.as_ref(), &together)
-                });
+                let chain = self.run.published_with(&task).map(|chain| chain.into_iter().cloned().collect());
+                if let Some(chain) = chain {
+                    self.publish(chain, context);
+                }
             }
             Step::Merge { onto } => {
                 let base = match onto {
@@ -89,6 +84,15 @@ impl Engine {
             if !waiting.is_empty() {
                 prepare_together(waiting, &context, &outbox).await;
             }
+        });
+    }
+
+    /// Publishes candidates, each of which stands on the one before.
+    fn publish(&self, chain: Vec<Task>, context: Arc<Context>) {
+        let (outbox, failed) = (self.outbox.clone(), chain.iter().map(failure_event).collect());
+        tokio::spawn(async move {
+            let published = tokio::task::spawn_blocking(move || landing::publish(&context, &chain)).await;
+            published.unwrap_or(failed).into_iter().for_each(|event| outbox.event(event));
         });
     }
 

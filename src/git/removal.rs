@@ -289,7 +289,7 @@ pub(super) fn aside(path: &Path) -> Result<PathBuf> {
     loop {
         // Whoever removes the last worktree beside it takes the empty directory away, at any time: also while
         // it is being made, and then it was there, but is no directory.
-        let made = fs::create_dir_all(parent)
+        let made = make_spread(parent)
             .and_then(|()| tempfile::Builder::new().prefix(&prefix).suffix(TRASH).tempdir_in(parent));
         tries += 1;
         match made {
@@ -300,6 +300,16 @@ pub(super) fn aside(path: &Path) -> Result<PathBuf> {
             Err(error) => return Err(error).with_context(|| format!("cannot write in {}", parent.display())),
         }
     }
+}
+
+/// Makes a directory for worktrees, unless it is there.
+fn make_spread(dir: &Path) -> std::io::Result<()> {
+    match fs::create_dir(dir) {
+        Ok(()) => crate::sys::spread(dir),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(_) => fs::create_dir_all(dir).map(|()| crate::sys::spread(dir))?,
+    }
+    Ok(())
 }
 
 /// Deletes whatever is at a path.

@@ -5,8 +5,14 @@
 //! is a guess until that other has landed (a [`super::Verdict`]). Whether a candidate is still good follows from
 //! what it was made on, and nothing else: when the target moves or a task drops out, the candidates above
 //! no longer stand on what is there, and are made again.
+//!
+//! All candidates that stand ready on the target's tip, one on the other, are published together: the target moves
+//! once, to the last of them. While it does, the next ones are made on top.
 
 use super::{Action, Landing, Oid, Run, Step, Stop, Task, TaskState};
+
+/// How many candidates are made ahead of the target where none has to be checked.
+const AHEAD: usize = 32;
 
 /// What the next candidate of the queue is to be made on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,11 +33,12 @@ impl Run {
         queue
     }
 
-    /// What the target must be at for the task's candidate to be published: in an atomic run, what the
-    /// whole chain stands on.
-    pub fn publishes_onto(&self, task: &Task) -> Option<Oid> {
-        let first = if self.spec.atomic { self.queue().first().copied().unwrap_or(task) } else { task };
-        first.landing.as_ref().map(|landing| landing.onto.clone())
+    /// The tasks that land by publishing the task's candidate, in their order: it is the last. `None` if it lands
+    /// with a later one.
+    pub fn published_with(&self, task: &Task) -> Option<Vec<&Task>> {
+        let queue = self.queue().into_iter();
+        let chain: Vec<&Task> = queue.filter(|other| self.spec.atomic || other.publishing).collect();
+        (chain.last()?.name() == task.name()).then_some(chain)
     }
 
     /// Whether what is found of the task now is only a guess: it stands on a candidate. In an atomic run
@@ -69,6 +76,8 @@ pub(super) fn integrate(run: &Run) -> Vec<Action> {
     let mut slots = free_slots(run, &queue).into_iter();
     let mut actions = Vec::new();
     let mut footing = Footing::Target;
+    // All that is below lands with this decision, so what stands on it can land as well.
+    let mut is_open = !run.spec.atomic && !queue.iter().any(|task| task.publishing && task.working);
     for task in &queue {
         let below = run.oid_of(footing);
         if task.verdict.as_ref().is_some_and(|verdict| Some(&verdict.onto) == below) {
@@ -76,18 +85,24 @@ pub(super) fn integrate(run: &Run) -> Vec<Action> {
             if !run.is_guess(task) && !task.working {
                 actions.push(Action::Conclude { task: task.name().clone() });
             }
+            is_open = false;
             continue;
         }
         let standing = task.landing.as_ref().filter(|landing| Some(&landing.onto) == below);
         let goes_on = run.lands(task) && task.stop.is_none();
+        let mut publishes = false;
         if task.working {
             actions.extend(call_off(task, standing.is_some() && goes_on));
-        } else if goes_on || (footing == Footing::Target && is_brief(run, task, standing)) {
-            let step = next_step(run, task, standing, footing, &mut slots);
+        } else if goes_on || task.publishing || (footing == Footing::Target && is_brief(run, task, standing))
+        {
+            // One that was being published when its supervisor died may have landed.
+            let step = next_step(run, task, standing, footing, is_open, &mut slots);
+            publishes = step == Some(Step::Publish);
             actions.extend(step.map(|step| Action::Step { task: task.name().clone(), step }));
         } else {
             actions.push(Action::PutOff { task: task.name().clone() });
         }
+        is_open &= publishes;
         footing = standing.map_or(Footing::Unknown, |landing| Footing::Candidate(&landing.commit));
     }
     let stopped = run.tasks.iter().filter(|t| is_ready(run, t) && t.stop.is_some());
@@ -97,18 +112,19 @@ pub(super) fn integrate(run: &Run) -> Vec<Action> {
     actions
 }
 
-/// What follows for a task in the queue, given its candidate if that is still good.
+/// What follows for a task in the queue, given its candidate if that is still good. `is_open`: it would be published
+/// if it were ready.
 fn next_step(
     run: &Run,
     task: &Task,
     standing: Option<&Landing>,
     footing: Footing,
+    is_open: bool,
     slots: &mut impl Iterator<Item = u32>,
 ) -> Option<Step> {
     match (standing, footing) {
         (Some(_), _) if !run.is_proven(task) => slots.next().map(|slot| Step::Verify { slot }),
-        (Some(_), Footing::Target) if !run.spec.atomic => Some(Step::Publish),
-        (Some(_), _) => None,
+        (Some(_), _) => is_open.then_some(Step::Publish),
         (None, footing) => merge(footing),
     }
 }
@@ -145,12 +161,12 @@ fn is_ready(run: &Run, task: &Task) -> bool {
 }
 
 /// The next finished task, in the order in which they became ready, as long as there is a free place to
-/// check it in. Without a check, the next one is made while the one before it is published.
+/// check it in.
 fn next_in_line(run: &Run, queue: &[&Task], footing: Footing) -> Option<Action> {
     let unproven = queue.iter().filter(|task| task.verdict.is_none() && !run.is_proven(task)).count();
     let room = match &run.spec.verify {
         Some(verify) => unproven < verify.jobs as usize,
-        None => run.spec.atomic || queue.len() < 2,
+        None => run.spec.atomic || queue.len() < AHEAD,
     };
     let ready = run.tasks.iter().filter(|t| is_ready(run, t) && t.stop.is_none());
     let first = ready.min_by_key(|t| t.ready).filter(|_| room)?;
