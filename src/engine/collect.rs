@@ -15,11 +15,14 @@ use crate::run::{Event, Leftovers, Oid, Task, TaskState, Text, Work, name_some};
 /// The pin of what an agent committed and then left behind. Nobody misses it when a record is cleaned up.
 pub const ABANDONED: &str = "abandoned";
 
-/// Looks at a task whose agent ended, or that a person asked to land.
-pub(super) fn collect(context: &Context, task: &Task) -> Event {
+/// Looks at a task whose agent `ended`, or that a person asked to land.
+pub(super) fn collect(context: &Context, task: &Task, ended: gates::Asked) -> Event {
     let name = task.name().clone();
-    let event =
-        if task.state == TaskState::Finished { try_collect(context, task) } else { keep(context, task) };
+    let event = if task.state == TaskState::Finished {
+        try_collect(context, task, ended)
+    } else {
+        keep(context, task)
+    };
     match event {
         Ok(event) => with_warning(context, event),
         Err(e) if task.state == TaskState::Finished => Event::Held {
@@ -114,7 +117,7 @@ pub(super) fn keep_abandoned(context: &Context, task: &Task) -> Result<()> {
     }
 }
 
-fn try_collect(context: &Context, task: &Task) -> Result<Event> {
+fn try_collect(context: &Context, task: &Task, ended: gates::Asked) -> Result<Event> {
     let name = task.name().clone();
     let held = |reason: String, tip: Option<Oid>| Event::Held { task: name.clone(), reason, tip };
     let branch = task.spec.branch_ref();
@@ -154,7 +157,9 @@ fn try_collect(context: &Context, task: &Task) -> Result<Event> {
         return Ok(held(reason, Some(tip)));
     }
     let work = Work { leftovers, ..measure(context, task, &tip)? };
-    let mut reasons: Vec<String> = gates::moved(context, task).into_iter().collect();
+    // Hooks may have run for a commit that was made here.
+    let over = if leftovers > 0 { context.others.ask() } else { ended };
+    let mut reasons: Vec<String> = gates::moved(context, task, over).into_iter().collect();
     if work.commits == 0 && reasons.is_empty() {
         return Ok(Event::NothingToLand { task: name, tip: Some(tip) });
     }

@@ -25,6 +25,8 @@ pub struct Context {
     pub(super) open_files: Option<u64>,
     /// What becomes of worktrees that are done with; nothing but their end if no run goes on.
     pub(super) recycling: Option<Arc<Recycling>>,
+    /// Where branches and tags of others are.
+    pub(super) others: super::gates::Others,
     /// Writes the files of new ones.
     pub(super) fan_out: FanOut,
     /// Tasks whose worktrees are to be made next, all in one pass.
@@ -55,6 +57,7 @@ impl Context {
             guard: None,
             open_files: None,
             recycling: None,
+            others: super::gates::Others::default(),
             fan_out: FanOut::default(),
             to_prepare: Mutex::default(),
             checkouts: Semaphore::new(1),

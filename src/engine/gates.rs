@@ -3,6 +3,7 @@
 //!
 //! A gate asks for a look, it is no wall: whoever names the task to `git parallel land` has looked.
 
+mod others;
 mod refs;
 
 use anyhow::Result;
@@ -11,6 +12,7 @@ use super::Context;
 use crate::git;
 use crate::run::{Oid, Task, Text, name_some};
 
+pub(super) use others::{Asked, Others};
 pub(super) use refs::{moved, remember};
 
 /// Why the change from `from` to `tip` is held; empty if it is not.

@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
+use super::Context;
+use super::landed::{self, Earlier};
 use super::settling::{self, Settled};
 use super::trouble::words;
-use super::{Context, landed};
 use crate::git::{self, Expect, Merged, Published, Wish};
 use crate::run::{Conflict, Event, Landing, Oid, Task, TaskState, Text, name_some};
 
@@ -24,8 +25,8 @@ pub(super) enum Base {
     Candidate(Oid),
 }
 
-/// Makes a candidate of the task's work. `before` are the tasks that landed, or are to land first.
-pub(super) fn merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Event {
+/// Makes a candidate of the task's work. `before` is what landed, or is to land first.
+pub(super) fn merge(context: &Context, task: &Task, base: &Base, before: &[Earlier]) -> Event {
     try_merge(context, task, base, before)
         .unwrap_or_else(|e| held(task, format!("it could not be merged: {}", words(context, &e))))
 }
@@ -34,7 +35,7 @@ fn held(task: &Task, reason: String) -> Event {
     Event::Held { task: task.name().clone(), reason, tip: None }
 }
 
-fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Task]) -> Result<Event> {
+fn try_merge(context: &Context, task: &Task, base: &Base, before: &[Earlier]) -> Result<Event> {
     let (repo, spec) = (&context.repo, &context.spec);
     let name = task.name().clone();
     let onto = match base {
@@ -95,7 +96,7 @@ pub(super) fn wish<'a>(
     task: &'a Task,
     onto: &'a Oid,
     tip: &'a Oid,
-    before: &[Task],
+    before: &[Earlier],
 ) -> Result<Wish<'a>> {
     let spec = &context.spec;
     Ok(Wish {
@@ -152,17 +153,19 @@ pub(super) fn drop_candidates(context: &Context, tasks: &[Task]) -> Result<()> {
 }
 
 /// Names, for each path that collides, the task whose landing last changed it.
-fn attribute(context: &Context, paths: &[Text], before: &[Task]) -> Vec<Conflict> {
+fn attribute(context: &Context, paths: &[Text], before: &[Earlier]) -> Vec<Conflict> {
     let changed = |landing: &Landing| {
         git::changed_paths(&context.repo, &landing.onto, &landing.commit).unwrap_or_default()
     };
-    let mut landed: Vec<_> =
-        before.iter().filter_map(|t| t.landing.as_ref().map(|l| (t, changed(l)))).collect();
-    landed.sort_by_key(|(task, _)| std::cmp::Reverse(task.ready));
+    let mut landed: Vec<_> = before.iter().map(|earlier| (earlier, changed(&earlier.landing))).collect();
+    landed.sort_by_key(|(earlier, _)| std::cmp::Reverse(earlier.ready));
     let culprit = |path: &Text| landed.iter().find(|(_, paths)| paths.contains(path));
     paths
         .iter()
-        .map(|path| Conflict { path: path.clone(), with: culprit(path).map(|(task, _)| task.name().clone()) })
+        .map(|path| Conflict {
+            path: path.clone(),
+            with: culprit(path).map(|(earlier, _)| earlier.name.clone()),
+        })
         .collect()
 }
 

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::agent::{self, LogReader, WantedOutput};
+use super::landed::Earlier;
 use super::landing::{self, wish};
 use super::verify::{blocking, end_stray};
 use super::{Context, Outbox, collect, command, trouble};
@@ -273,7 +274,8 @@ fn judge(context: &Context, task: &Task, others: &[Task], scene: &Scene, exit: &
     let beside = git::changed_beside(&scene.staged, &after, &scene.open);
     // So that the next conflict of this kind settles itself, where the user has rerere.
     git::record_resolution(&scene.path)?;
-    let wish = wish(context, task, &scene.onto, &scene.tip, others)?;
+    let others: Vec<Earlier> = others.iter().filter_map(Earlier::of).collect();
+    let wish = wish(context, task, &scene.onto, &scene.tip, &others)?;
     let (commit, how) = match git::settled_candidate(&context.repo, &wish, &tree)? {
         Merged::Candidate(commit, how) => (commit, how),
         Merged::UpToDate => return failed("took back all of the task's work".to_owned()),

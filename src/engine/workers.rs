@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::landed::Earlier;
 use super::{
     Attended, Context, Engine, Outbox, WantedOutput, agent, cleanup, collect, hooks, landing, prepare,
     resolver, setup, verify,
@@ -37,11 +38,14 @@ impl Engine {
             }
             Step::Resolve { .. } => {
                 let requests = self.attend(name, context.dir.resolver(name));
-                let others = self.before();
+                let others = self.before().cloned().collect();
                 tokio::spawn(resolver::resolve(context, task, others, requests, outbox, self.wanted));
             }
             Step::Prepare { .. } => self.prepare(task, context),
-            Step::Collect => self.queued(task, context, |c| &c.errands, collect::collect),
+            Step::Collect => {
+                let ended = context.others.ask();
+                self.queued(task, context, |c| &c.errands, move |c, task| collect::collect(c, task, ended));
+            }
             Step::CleanUp => {
                 if let Some(recycling) = &context.recycling {
                     recycling.look_at(&self.run);
@@ -59,7 +63,7 @@ impl Engine {
                     Some(candidate) => landing::Base::Candidate(candidate.clone()),
                     None => landing::Base::Target { known: self.run.tip.clone() },
                 };
-                let before = self.before();
+                let before: Vec<Earlier> = self.before().filter_map(Earlier::of).collect();
                 self.at_once(task, context, move |context, task| {
                     landing::merge(context, task, &base, &before)
                 });
@@ -97,9 +101,9 @@ impl Engine {
     }
 
     /// The tasks that landed, or are to land before the next one.
-    fn before(&self) -> Vec<Task> {
+    fn before(&self) -> impl Iterator<Item = &Task> {
         let before = |t: &&Task| t.landed().is_some() || t.state == TaskState::Integrating;
-        self.run.tasks.iter().filter(before).cloned().collect()
+        self.run.tasks.iter().filter(before)
     }
 
     /// Makes the way on which the task's agent or check is told to stop.

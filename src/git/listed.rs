@@ -55,6 +55,15 @@ impl Stamp {
         Ok(Stamp { modified: metadata.modified()?, changed, inode: metadata.ino(), length: metadata.len() })
     }
 
+    /// Whatever changes its time of modification changes the other one, too.
+    fn is_of(&self, stat: &rustix::fs::Stat) -> bool {
+        let ours: [i128; 4] =
+            [self.changed.0.into(), self.changed.1.into(), self.inode.into(), self.length.into()];
+        let theirs: [i128; 4] =
+            [stat.st_ctime.into(), stat.st_ctime_nsec.into(), stat.st_ino.into(), stat.st_size.into()];
+        ours == theirs
+    }
+
     /// Nothing that comes after `now` leaves it as it is.
     fn if_settled(self, now: SystemTime) -> Option<Stamp> {
         now.duration_since(self.modified).is_ok_and(|age| age > COARSEST).then_some(self)
@@ -73,14 +82,16 @@ impl Entry {
 
 impl Folder {
     /// Whether nobody wrote into a file.
-    fn is_as_it_was(&self, common_dir: &Path) -> bool {
-        self.entries.iter().all(|(name, entry)| match entry {
-            Entry::Folder => true,
-            Entry::Ref(None, _) => false,
-            Entry::Ref(Some(stamp), _) => {
-                let metadata = common_dir.join(name.as_path()).symlink_metadata();
-                metadata.is_ok_and(|metadata| Stamp::of(&metadata).is_ok_and(|now| now == *stamp))
+    fn is_as_it_was(&self, path: &Path) -> bool {
+        use rustix::fs::{AtFlags, statat};
+        // There may be thousands: names are looked up from here, not from the root.
+        let Ok(dir) = fs::File::open(path) else { return false };
+        self.entries.iter().all(|(name, entry)| match (entry, name.as_path().file_name()) {
+            (Entry::Folder, _) => true,
+            (Entry::Ref(Some(stamp), _), Some(name)) => {
+                statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stamp.is_of(&stat))
             }
+            (Entry::Ref(..), _) => false,
         })
     }
 }
@@ -133,7 +144,7 @@ impl Listed {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             metadata => Stamp::of(&metadata.with_context(|| format!("cannot read {}", path.display()))?)?,
         };
-        if folder.stamp.as_ref() != Some(&stamp) || !folder.is_as_it_was(common_dir) {
+        if folder.stamp.as_ref() != Some(&stamp) || !folder.is_as_it_was(&path) {
             folder.entries = read(&path, name, &folder.entries, now)?;
             folder.stamp = stamp.if_settled(now);
         }

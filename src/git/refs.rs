@@ -241,7 +241,12 @@ pub fn new_commits(repo: &Repository, tip: &Oid, onto: &Oid) -> Result<HashSet<O
 fn walk(repo: &Repository, tip: &Oid, others: &[&Oid], mut see: impl FnMut(gix::ObjectId)) -> Result<()> {
     let gix = repo.history();
     let hidden = others.iter().map(|other| Repository::gix_id(other)).collect::<Result<Vec<_>>>()?;
-    let walk = gix.rev_walk([Repository::gix_id(tip)?]).with_hidden(hidden);
+    let start = Repository::gix_id(tip)?;
+    if let Some(beyond) = repo.trunk().beyond(&gix, &hidden, start) {
+        beyond.into_iter().for_each(see);
+        return Ok(());
+    }
+    let walk = gix.rev_walk([start]).with_hidden(hidden);
     for commit in walk.all().map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))? {
         see(commit.map_err(|e| anyhow!("cannot read the history of {tip}: {e:#}"))?.id);
     }

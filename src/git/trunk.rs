@@ -7,7 +7,7 @@
 //! The ancestors of the tip are those above, the bottom, and the bottom's own. A walk from another commit ends
 //! where it meets one above or the bottom. If all its ways end at one and the same commit, that is the only best
 //! common ancestor: what is common lies behind it. A way that meets a root may have passed by an ancestor of
-//! the bottom, and then nothing is told.
+//! the bottom, and then nothing is told. What was the tip before has the bottom and its ancestors, too.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,21 @@ impl Trunk {
     ) -> Option<ObjectId> {
         let mut seen = self.seen();
         let known = seen.known.as_mut()?;
-        if known.grows_to(gix, target) { known.base_of(gix, other) } else { None }
+        known.grow_to(gix, target);
+        known.base_of(gix, target, other)
+    }
+
+    /// The commits that `tip` has and none of the others has, if that can be told.
+    pub(super) fn beyond(
+        &self,
+        gix: &gix::Repository,
+        others: &[ObjectId],
+        tip: ObjectId,
+    ) -> Option<Vec<ObjectId>> {
+        let mut seen = self.seen();
+        let known = seen.known.as_mut()?;
+        others.iter().for_each(|other| known.grow_to(gix, *other));
+        known.beyond(gix, others, tip)
     }
 
     /// Remembers a target that has only this commit in common with some branch.
@@ -77,26 +91,44 @@ impl Known {
         id == self.bottom || self.above.contains(&id)
     }
 
-    /// Whether it tells of this target now: it is the tip, or has gone on from it.
-    fn grows_to(&mut self, gix: &gix::Repository, target: ObjectId) -> bool {
-        if target == self.tip || self.has(target) {
-            return target == self.tip;
+    /// Makes it tell of this target, if that has gone on from the tip.
+    fn grow_to(&mut self, gix: &gix::Repository, target: ObjectId) {
+        if self.has(target) {
+            return;
         }
         let grown = walk(gix, target, NEAR, |id| self.has(id)).filter(|walk| walk.ends.contains(&self.tip));
-        let Some(walk) = grown else { return false };
-        self.above.extend(walk.passed);
-        self.tip = target;
-        true
+        if let Some(walk) = grown {
+            self.above.extend(walk.passed);
+            self.tip = target;
+        }
     }
 
-    fn base_of(&self, gix: &gix::Repository, other: ObjectId) -> Option<ObjectId> {
+    /// The target may be one that was the tip before: it has the bottom, and of those above not all.
+    fn base_of(&self, gix: &gix::Repository, target: ObjectId, other: ObjectId) -> Option<ObjectId> {
+        let is_told = |base: ObjectId| target == self.tip || [target, self.bottom].contains(&base);
+        if !self.has(target) {
+            return None;
+        }
         if self.has(other) {
-            return Some(other);
+            return Some(other).filter(|base| is_told(*base));
         }
         match walk(gix, other, NEAR, |id| self.has(id))?.ends[..] {
-            [end] => Some(end),
+            [end] => Some(end).filter(|base| is_told(*base)),
             _ => None,
         }
+    }
+
+    fn beyond(&self, gix: &gix::Repository, others: &[ObjectId], tip: ObjectId) -> Option<Vec<ObjectId>> {
+        if others.is_empty() || !others.iter().all(|other| self.has(*other)) {
+            return None;
+        }
+        let is_told =
+            |end: &ObjectId| others.contains(&self.tip) || others.contains(end) || *end == self.bottom;
+        if self.has(tip) {
+            return is_told(&tip).then(Vec::new);
+        }
+        let walk = walk(gix, tip, NEAR, |id| self.has(id))?;
+        walk.ends.iter().all(is_told).then_some(walk.passed)
     }
 }
 
@@ -140,7 +172,7 @@ fn walk(
 #[cfg(test)]
 mod tests {
     use crate::git::testing::Sandbox;
-    use crate::git::{Repository, merge_bases};
+    use crate::git::{Repository, merge_bases, new_commits};
     use crate::run::Oid;
 
     /// Numbers that are the same each time.
@@ -171,12 +203,14 @@ mod tests {
         };
         let alone = merge_bases(&sandbox.repository(), one, other).unwrap();
         assert_eq!(sorted(merge_bases(repo, one, other).unwrap()), sorted(alone), "{one} {other}");
+        let alone = new_commits(&sandbox.repository(), other, one).unwrap();
+        assert_eq!(new_commits(repo, other, one).unwrap(), alone, "{one} {other}");
     }
 
     /// A target that grows, loses candidates, takes up branches from anywhere, and is asked about all of them.
     #[test]
     fn it_tells_what_a_walk_tells() {
-        for seed in 0..6 {
+        for seed in 0..3 {
             let (sandbox, mut dice) = (Sandbox::new(), Dice(seed));
             let repo = sandbox.repository();
             let mut all = vec![sandbox.oid("HEAD"), sandbox.commit("second"), sandbox.commit("third")];
@@ -196,6 +230,8 @@ mod tests {
                 check(&sandbox, &repo, &merged, &tip);
                 check(&sandbox, &repo, &tip, &merged);
                 check(&sandbox, &repo, &merged, &all[dice.roll(all.len())].clone());
+                // What the target was before.
+                check(&sandbox, &repo, &all[dice.roll(all.len())].clone(), &tip);
                 all.extend([tip, merged.clone()]);
                 match dice.roll(10) {
                     0 => target = all[dice.roll(all.len())].clone(),

@@ -15,14 +15,15 @@
 //! What is left over is most likely an agent's doing. Where nothing tells whose, each task whose agent ran
 //! meanwhile is held.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use bstr::{BString, ByteSlice};
+use bstr::ByteSlice;
 
 use super::super::{Context, collect};
+use super::Asked;
 use crate::git::{self, Worktree};
 use crate::run::{Oid, Task, TaskName, TaskSpec, Text};
 
@@ -35,7 +36,7 @@ const MOST: usize = 2;
 /// # Errors
 /// If the record can't be written.
 pub fn remember(context: &Context, task: &Task) -> Result<()> {
-    let others = others(context).unwrap_or_default();
+    let others = context.others.since(context, context.others.ask()).unwrap_or_default();
     let seen = worktree_of(context, &task.spec).map(|worktree| git::history_of_head(&worktree.admin_dir));
     let before = Before {
         attempt: task.attempt + 1,
@@ -45,7 +46,7 @@ pub fn remember(context: &Context, task: &Task) -> Result<()> {
     };
     let file = context.dir.refs_seen(&before.others);
     // Mostly another task has seen the same; there may be many of both.
-    if std::fs::read(&file).ok().as_deref() != Some(&others) {
+    if std::fs::read(&file).ok().as_deref() != Some(&**others) {
         write(&file, &others)?;
     }
     write(&context.dir.refs(task.name()), &before.to_bytes())
@@ -54,21 +55,6 @@ pub fn remember(context: &Context, task: &Task) -> Result<()> {
 fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     // No agent outlives the machine.
     crate::store::write_briefly(file, bytes).with_context(|| format!("cannot write {}", file.display()))
-}
-
-/// Where branches and tags of others are, one a line: names of refs hold neither spaces nor line feeds.
-fn others(context: &Context) -> Result<Vec<u8>> {
-    let ours = own_refs(context);
-    let mut text = Vec::new();
-    git::branches_and_tags(&context.repo, |name, id| {
-        if !ours.contains(name.as_bstr()) {
-            text.extend_from_slice(id.as_str().as_bytes());
-            text.push(b' ');
-            text.extend_from_slice(name.as_bstr());
-            text.push(b'\n');
-        }
-    })?;
-    Ok(text)
 }
 
 fn parse_others(text: &[u8]) -> Option<Vec<(Text, Oid)>> {
@@ -86,17 +72,17 @@ fn name_of(others: &[u8]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Why the task is held for refs that moved while its agent ran; `None` if it isn't. What can't be told does
-/// not hold a task.
-pub fn moved(context: &Context, task: &Task) -> Option<String> {
+/// Why the task is held for refs that moved while its agent ran, which was over when it was `asked`; `None` if it isn't.
+/// What can't be told does not hold a task.
+pub fn moved(context: &Context, task: &Task, asked: Asked) -> Option<String> {
     if task.land_asked {
         return None;
     }
     let before = Before::read(context, task.name()).filter(|before| before.attempt == task.attempt)?;
     let refs = std::fs::read(context.dir.refs_seen(&before.others)).ok()?;
     // First the refs, then the reflogs: whoever moves a ref writes the reflog first.
-    let now = others(context).ok()?;
-    if now == refs {
+    let now = context.others.since(context, asked).ok()?;
+    if *now == refs {
         return None;
     }
     let (refs, now) = (parse_others(&refs)?, parse_others(&now)?);
@@ -167,12 +153,6 @@ fn keep(context: &Context, task: &Task, old: &Oid) {
         // Best effort: that it moved is told in any case.
         let _ = collect::pin(context, task, "moved", &commit);
     }
-}
-
-/// The target and the tasks' own branches.
-fn own_refs(context: &Context) -> HashSet<BString> {
-    let branches = context.spec.tasks.iter().map(TaskSpec::branch_ref);
-    branches.chain([context.spec.target_ref()]).map(|name| name.as_bstr().to_owned()).collect()
 }
 
 fn worktree_of(context: &Context, task: &TaskSpec) -> Option<Worktree> {
