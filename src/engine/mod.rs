@@ -47,6 +47,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 pub use agent::WantedOutput;
 pub use cleanup::{
@@ -62,6 +63,9 @@ use crate::store::Journal;
 use crate::ui::Ui;
 use control::Request;
 use foresight::Foresight;
+
+/// Nothing has happened for so long that it may be hours before something does.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What wakes the loop.
 #[derive(Debug)]
@@ -212,6 +216,8 @@ impl Engine {
         }
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        // When memory is given back, unless something happens before.
+        let mut quiet_at = Some(Instant::now() + QUIET);
         while self.broken.is_none() {
             self.end_pauses();
             self.act();
@@ -221,12 +227,19 @@ impl Engine {
                 break;
             }
             tokio::select! {
-                Some(message) = self.inbox.recv() => self.receive_all(message),
+                Some(message) = self.inbox.recv() => {
+                    self.receive_all(message);
+                    quiet_at = Some(Instant::now() + QUIET);
+                }
                 Some((task, bytes)) = self.output.recv() => self.ui.output(&task, &bytes),
                 Some(told) = self.notices.join_next(), if !self.notices.is_empty() => {
                     self.noticed(told.unwrap_or(notice::Told::Given));
                 }
                 () = pacing::wait(&self.run) => {}
+                () = sleep_until(quiet_at.unwrap_or_else(Instant::now)), if quiet_at.is_some() => {
+                    crate::sys::give_memory_back();
+                    quiet_at = None;
+                }
                 _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
             }
         }

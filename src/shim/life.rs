@@ -58,7 +58,11 @@ pub async fn live(spec: &ShimSpec) -> u8 {
                 .map_err(|error| format!("cannot write in '{}': {}", spec.dir, words(&error)))
                 .and_then(|()| Watch::begin(spec, &mut reporter));
             match begun {
-                Ok(watch) => (watch.see_through().await, Some(alive)),
+                Ok(watch) => {
+                    // From here on it waits, for hours perhaps.
+                    sys::give_memory_back();
+                    (watch.see_through().await, Some(alive))
+                }
                 Err(why) => (not_started(why), Some(alive)),
             }
         }

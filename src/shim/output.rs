@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use super::log::Log;
 
-const BUFFER: usize = 64 << 10;
+/// There may be a hundred shims, and most agents write little.
+const BUFFER: usize = 16 << 10;
 /// How long to wait for the end of the output once nobody of ours can write any more.
 const PATIENCE: Duration = Duration::from_secs(1);
 

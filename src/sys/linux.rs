@@ -135,6 +135,18 @@ pub fn share_data(file: impl rustix::fd::AsFd, of: impl rustix::fd::AsFd) -> boo
     rustix::fs::ioctl_ficlone(file, of).is_ok()
 }
 
+/// Gives memory back that was freed: the C library keeps what the highest peak took.
+#[cfg(target_env = "gnu")]
+#[allow(unsafe_code, reason = "no safe name for it in the standard library or rustix")]
+pub fn give_memory_back() {
+    // SAFETY: it may be called at any time, from any thread (malloc_trim(3)).
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// There is nothing to be done for that.
+#[cfg(not(target_env = "gnu"))]
+pub fn give_memory_back() {}
+
 /// Has the file system put what is below each directory in this one into a place of its own on the disk, where it
 /// has a say (ext4's `chattr +T`). Each name that ext4 gives to a new file in a group of inodes is looked for among all
 /// that were deleted there a moment before, over and over: with the files of several worktrees in one group that

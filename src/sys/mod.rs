@@ -29,8 +29,9 @@ pub use bring::{bring, discard};
 pub use foreground::{become_program, run_in_foreground};
 pub use platform::{
     Arrivals, Growth, available_memory, become_subreaper, descendants, file_clock, git_at_work,
-    is_plain_directory, load_average, lower_own_priority, make_fifo, marked, own_executable,
-    parent_may_be_git, reap, set_own_name, share_data, signal, somebody_stands_in, spread, total_memory,
+    give_memory_back, is_plain_directory, load_average, lower_own_priority, make_fifo, marked,
+    own_executable, parent_may_be_git, reap, set_own_name, share_data, signal, somebody_stands_in, spread,
+    total_memory,
 };
 pub use rustix::process::Signal;
 pub use tool::{Tool, ToolOutput};

@@ -69,6 +69,9 @@ pub fn share_data(_file: impl rustix::fd::AsFd, _of: impl rustix::fd::AsFd) -> b
     false
 }
 
+/// There is nothing to be done for that.
+pub fn give_memory_back() {}
+
 /// Where files are put on the disk is not asked for here.
 pub fn spread(_dir: &Path) {}
 
