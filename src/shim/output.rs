@@ -8,8 +8,7 @@ use tokio::time::timeout;
 
 use super::log::Log;
 
-/// There may be a hundred shims, and most agents write little.
-const BUFFER: usize = 16 << 10;
+const BUFFER: usize = 64 << 10;
 /// How long to wait for the end of the output once nobody of ours can write any more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -17,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Output {
     /// `None` after the end.
     pipe: Option<Receiver>,
-    buffer: Box<[u8]>,
+    /// Never filled up for nothing: of an agent that is silent, it takes no memory.
+    buffer: Vec<u8>,
     /// Where it goes.
     pub log: Log,
 }
@@ -25,19 +25,22 @@ pub struct Output {
 impl Output {
     /// Takes the output from `pipe` to `log`.
     pub fn new(pipe: Receiver, log: Log) -> Output {
-        Output { pipe: Some(pipe), buffer: vec![0; BUFFER].into_boxed_slice(), log }
+        Output { pipe: Some(pipe), buffer: Vec::with_capacity(BUFFER), log }
     }
 
     /// Moves one portion as soon as there is one; waits for ever after the end.
     pub async fn pump(&mut self) {
         let Some(pipe) = &self.pipe else { return std::future::pending().await };
         let read = match pipe.readable().await {
-            Ok(()) => pipe.try_read(&mut self.buffer),
+            Ok(()) => {
+                self.buffer.clear();
+                pipe.try_read_buf(&mut self.buffer)
+            }
             Err(error) => Err(error),
         };
         match read {
             Ok(0) => self.pipe = None,
-            Ok(n) => self.log.write(&self.buffer[..n]),
+            Ok(_) => self.log.write(&self.buffer),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.pipe = None,
         }
