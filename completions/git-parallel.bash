@@ -6,32 +6,51 @@
 # Completes the last of the words that follow "git parallel". Takes the command to ask, then the words.
 __git_parallel_reply ()
 {
-	local ask=$1 cur=${!#} prefix= value rest
+	local ask=$1 cur=${!#} prefix= answers i IFS=$'\n'
 	shift
 	COMPREPLY=()
 	# Readline takes what follows a '=' for a word of its own.
 	if [[ $cur == *=* && $COMP_WORDBREAKS == *=* ]]; then
 		prefix=${cur%"${cur##*=}"}
 	fi
-	while IFS=$'\t' read -r value rest; do
-		case $value in
-		*:files)
-			__git_parallel_paths -f "${cur#--*=}"
-			return
-			;;
-		*:directories)
-			__git_parallel_paths -d "${cur#--*=}"
-			return
-			;;
-		*)
-			# git's own completion turns the space after a word off.
-			COMPREPLY+=("${value#"$prefix"} ")
-			;;
-		esac
-	done < <($ask complete -- "$@" 2>/dev/null)
-	if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+	answers=$(IFS=' ' && $ask complete -- "$@" 2>/dev/null)
+	case ${answers##*$'\n'} in
+	'')
 		compopt +o default +o bashdefault 2>/dev/null
+		return
+		;;
+	*:files)
+		__git_parallel_paths -f "${cur#--*=}"
+		return
+		;;
+	*:directories)
+		__git_parallel_paths -d "${cur#--*=}"
+		return
+		;;
+	*:commands)
+		i=${answers##*$'\n'}
+		answers=${answers%"$i"}$(compgen -c -P "${i%:commands}" -- "${cur#--*=}")
+		;;
+	esac
+	if [[ $- == *f* ]]; then
+		COMPREPLY=($answers)
+	else
+		set -f
+		COMPREPLY=($answers)
+		set +f
 	fi
+	COMPREPLY=("${COMPREPLY[@]%%$'\t'*}")
+	COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+	# The name of a branch must not become a part of the command.
+	if [[ ${COMPREPLY[*]} == *[^-_./:=@,+%A-Za-z0-9$'\n']* ]]; then
+		for i in "${!COMPREPLY[@]}"; do
+			printf -v "COMPREPLY[i]" %q "${COMPREPLY[i]}"
+		done
+	fi
+	# git's own completion turns the space after a word off.
+	COMPREPLY=("${COMPREPLY[@]/%/ }")
+	# The latest run comes first.
+	compopt -o nosort 2>/dev/null
 }
 
 __git_parallel_paths ()

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run programs, and fail by panics")]
 
 mod completions;
+mod offers;
 mod readme;
 mod sandbox;
 
