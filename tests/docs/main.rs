@@ -4,6 +4,7 @@
 mod completions;
 mod console;
 mod examples;
+mod install;
 mod offers;
 mod readme;
 mod sandbox;
