@@ -125,13 +125,16 @@ const TRIES: &[(&str, &str)] = &[
     ("test -z \"$(find /usr -name '*git-parallel*')\" && echo nothing is left", "nothing is left"),
 ];
 
+/// Containers often may not.
+fn may_mount() -> bool {
+    Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success())
+}
+
 /// Runs a line in the root directory, with processes of its own where that is allowed.
 fn inside(root: &Path, line: &str) -> (bool, String) {
     let enter =
         "mount -t proc proc \"$0/proc\" && mount --bind /dev \"$0/dev\" && exec chroot \"$0\" sh -c \"$1\"";
-    let may_mount =
-        Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
-    let mut command = if may_mount {
+    let mut command = if may_mount() {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "sh", "-c", enter]).arg(root).arg(line);
         command
@@ -162,6 +165,10 @@ fn it_works_where_there_is_nothing_but_packages() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::copy(&package, root.join("tmp/git-parallel.deb")).unwrap();
     for (line, answer) in TRIES {
+        if line.contains("demo") && !may_mount() {
+            skip("without /proc, which can't be mounted here, no agent is started");
+            continue;
+        }
         let (succeeded, output) = inside(&root, line);
         assert!(succeeded && output.contains(answer), "{line}: {output}");
     }
