@@ -13,6 +13,7 @@ use clap_complete::Shell;
 
 mod report;
 mod run;
+mod schema;
 mod strategy;
 mod tasks;
 mod undo;
@@ -22,6 +23,7 @@ pub use conflicts::ConflictsArgs;
 pub use pacing::PacingArgs;
 pub use report::ReportArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
+pub use schema::{SchemaArgs, SchemaName};
 pub use strategy::StrategyArg;
 pub use tasks::{AbortArgs, CleanupArgs, LandArgs, ResolveArgs, RetryArgs};
 pub use undo::UndoArgs;
@@ -73,9 +75,7 @@ pub enum Command {
     Demo(DemoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
-    /// Print the JSON Schema of plan files, for editors
-    #[command(hide = true)]
-    Schema,
+    Schema(SchemaArgs),
     #[command(hide = true)]
     Complete(CompleteArgs),
 }

@@ -4,6 +4,7 @@ mod around;
 mod config;
 mod json;
 mod plan;
+mod protocol;
 mod runners;
 mod sections;
 mod settings;
@@ -25,7 +26,7 @@ use super::print;
 use crate::agents::KNOWN;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
-use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON};
+use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON, STATUS_JSON};
 use sections::{
     AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, EXIT_STATUS, FILES, PACING, PLAN_FILE, RESOLVER,
     Section, VERIFICATION,
@@ -61,7 +62,8 @@ fn pages() -> Vec<(String, String)> {
     cli.build();
     let visible: Vec<clap::Command> = cli.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let names: Vec<String> = visible.iter().map(|c| format!("git-parallel-{}", c.get_name())).collect();
-    let also = [(config::NAME, 5), (plan::NAME, 5), (runners::NAME, 7), (tutorial::NAME, 7)];
+    let also =
+        [(config::NAME, 5), (plan::NAME, 5), (protocol::NAME, 7), (runners::NAME, 7), (tutorial::NAME, 7)];
     let also = also.map(|(name, section)| format!("{name}({section})"));
     let all: Vec<String> = names.iter().map(|name| format!("{name}(1)")).chain(also.clone()).collect();
     let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &all))];
@@ -72,6 +74,7 @@ fn pages() -> Vec<(String, String)> {
     }
     pages.push((format!("{}.5", config::NAME), config::page()));
     pages.push((format!("{}.5", plan::NAME), plan::page()));
+    pages.push((format!("{}.7", protocol::NAME), protocol::page()));
     pages.push((format!("{}.7", runners::NAME), runners::page()));
     pages.push((format!("{}.7", tutorial::NAME), tutorial::page()));
     pages
@@ -127,6 +130,7 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
             &EXIT_STATUS,
             &CONFIGURATION,
         ],
+        "status" => &[&STATUS_JSON],
         "agents" => &[&AGENTS_JSON],
         "report" => &[&REPORT_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
