@@ -96,6 +96,30 @@ fn it_has_what_cargo_deb_would_put_into_it() {
     assert!(field("Depends").starts_with("git (>= 1:2.38), libc6 (>= 2."), "{}", field("Depends"));
 }
 
+/// cargo-generate-rpm, which takes minutes to build, makes a package of the same files; of their places, two differ.
+#[test]
+fn an_rpm_has_the_same_files() {
+    let manifest = fs::read_to_string(source().join("Cargo.toml")).unwrap();
+    let (_, list) = manifest.rsplit_once("\nassets = [\n").unwrap();
+    let mut places = BTreeMap::new();
+    for line in list.lines().take_while(|line| *line != "]") {
+        let value = |key: &str| {
+            let (_, rest) = line.split_once(&format!("{key} = \"")).unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        places.insert(value("source"), (value("dest"), value("mode")));
+    }
+    let (_, list) = manifest.split_once("\nassets = [\n").unwrap();
+    for line in list.lines().take_while(|line| *line != "]") {
+        let [from, to, mode]: [String; 3] = serde_json::from_str(line.trim().trim_end_matches(',')).unwrap();
+        let to = to.replace("zsh/vendor-completions", "zsh/site-functions");
+        assert_eq!(places.remove(&from), Some((format!("/{to}"), mode)), "{from}");
+    }
+    // Debian's own rules have a place for these.
+    let rest: Vec<&str> = places.keys().map(String::as_str).collect();
+    assert_eq!(rest, ["CHANGELOG.md", "LICENSE-*"]);
+}
+
 /// What is tried where the package is installed, and what is to be in its answer.
 const TRIES: &[(&str, &str)] = &[
     ("dpkg -i /tmp/git-parallel.deb", "Setting up git-parallel"),
