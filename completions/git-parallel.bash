@@ -83,18 +83,19 @@ __git_parallel_agent ()
 # Called by git's own completion, with its variables.
 _git_parallel ()
 {
-	local at=${__git_cmd_idx:-1}
-	local -a own=()
+	local at=${__git_cmd_idx:-1} name depth
+	local -a own=() alias
 	__git_parallel_agent && return
-	# An alias may bring words of its own: alias.pr = parallel run
-	if [[ ${COMP_WORDS[at]-} != parallel ]]; then
-		read -r -a own <<<"$(__git config --get "alias.${COMP_WORDS[at]-}")"
-		if [[ ${own[0]-} == parallel ]]; then
-			own=("${own[@]:1}")
-		else
-			own=()
-		fi
-	fi
+	# An alias may bring words of its own: alias.pr = parallel run. It may be one of another.
+	name=${COMP_WORDS[at]-}
+	for ((depth = 0; depth < 8; depth++)); do
+		[[ -n $name && $name != parallel ]] || break
+		read -r -a alias <<<"$(__git config --get "alias.$name")"
+		[[ ${alias[0]-} == '!git' ]] && alias=("${alias[@]:1}")
+		name=${alias[0]-}
+		own=("${alias[@]:1}" ${own[@]+"${own[@]}"})
+	done
+	[[ $name == parallel ]] || own=()
 	__git_parallel_reply "__git parallel" ${own[@]+"${own[@]}"} "${words[@]:at+1:cword-at-1}" "$cur"
 }
 

@@ -40,6 +40,7 @@ const LINES: &[(&str, &str)] = &[
     ("git parallel retry ", "git parallel retry billing"),
     ("git parallel land d", "git parallel land d"),
     ("git parallel status 2", "git parallel status RUN"),
+    ("git parallel schema ev", "git parallel schema event"),
     ("git pl land ", "git pl land billing"),
     ("git pr --leftovers r", "git pr --leftovers refuse"),
     ("git-parallel land ", "git-parallel land billing"),
@@ -193,6 +194,10 @@ fn bash_completes_through_gits_completion() {
     let mut shell = Shell::start(&sandbox, &["bash", "--norc", "--noprofile", "-i"], &shop);
     shell.run(&format!("bind 'set enable-bracketed-paste off'; . {library}"));
     check(&mut shell, &run);
+    // git's completion follows aliases of aliases, and of git itself.
+    shell.run("git config alias.ppr pr; git config alias.shell '!git parallel retry'");
+    assert_eq!(shell.complete("git ppr --leftovers r"), "git ppr --leftovers refuse");
+    assert_eq!(shell.complete("git shell "), "git shell billing");
     check_elsewhere(&mut shell, &shop);
 }
 
