@@ -194,11 +194,11 @@ fn commands(roff: &mut Roff, examples: &[(&str, &[&str])]) {
     for (what, lines) in examples {
         roff.control("PP", []);
         roff.text([roman(*what)]);
-        roff.control("nf", []);
+        roff.control("RS", ["4"]).control("nf", []);
         for line in *lines {
             roff.text([bold(*line)]);
         }
-        roff.control("fi", []);
+        roff.control("fi", []).control("RE", []);
     }
 }
 
