@@ -6,32 +6,51 @@
 # Completes the last of the words that follow "git parallel". Takes the command to ask, then the words.
 __git_parallel_reply ()
 {
-	local ask=$1 cur=${!#} prefix= value rest
+	local ask=$1 cur=${!#} prefix= answers i IFS=$'\n'
 	shift
 	COMPREPLY=()
 	# Readline takes what follows a '=' for a word of its own.
 	if [[ $cur == *=* && $COMP_WORDBREAKS == *=* ]]; then
 		prefix=${cur%"${cur##*=}"}
 	fi
-	while IFS=$'\t' read -r value rest; do
-		case $value in
-		*:files)
-			__git_parallel_paths -f "${cur#--*=}"
-			return
-			;;
-		*:directories)
-			__git_parallel_paths -d "${cur#--*=}"
-			return
-			;;
-		*)
-			# git's own completion turns the space after a word off.
-			COMPREPLY+=("${value#"$prefix"} ")
-			;;
-		esac
-	done < <($ask complete -- "$@" 2>/dev/null)
-	if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+	answers=$(IFS=' ' && $ask complete -- "$@" 2>/dev/null)
+	case ${answers##*$'\n'} in
+	'')
 		compopt +o default +o bashdefault 2>/dev/null
+		return
+		;;
+	*:files)
+		__git_parallel_paths -f "${cur#--*=}"
+		return
+		;;
+	*:directories)
+		__git_parallel_paths -d "${cur#--*=}"
+		return
+		;;
+	*:commands)
+		i=${answers##*$'\n'}
+		answers=${answers%"$i"}$(compgen -c -P "${i%:commands}" -- "${cur#--*=}")
+		;;
+	esac
+	if [[ $- == *f* ]]; then
+		COMPREPLY=($answers)
+	else
+		set -f
+		COMPREPLY=($answers)
+		set +f
 	fi
+	COMPREPLY=("${COMPREPLY[@]%%$'\t'*}")
+	COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
+	# The name of a branch must not become a part of the command.
+	if [[ ${COMPREPLY[*]} == *[^-_./:=@,+%A-Za-z0-9$'\n']* ]]; then
+		for i in "${!COMPREPLY[@]}"; do
+			printf -v "COMPREPLY[i]" %q "${COMPREPLY[i]}"
+		done
+	fi
+	# git's own completion turns the space after a word off.
+	COMPREPLY=("${COMPREPLY[@]/%/ }")
+	# The latest run comes first.
+	compopt -o nosort 2>/dev/null
 }
 
 __git_parallel_paths ()
@@ -64,18 +83,19 @@ __git_parallel_agent ()
 # Called by git's own completion, with its variables.
 _git_parallel ()
 {
-	local at=${__git_cmd_idx:-1}
-	local -a own=()
+	local at=${__git_cmd_idx:-1} name depth
+	local -a own=() alias
 	__git_parallel_agent && return
-	# An alias may bring words of its own: alias.pr = parallel run
-	if [[ ${COMP_WORDS[at]-} != parallel ]]; then
-		read -r -a own <<<"$(__git config --get "alias.${COMP_WORDS[at]-}")"
-		if [[ ${own[0]-} == parallel ]]; then
-			own=("${own[@]:1}")
-		else
-			own=()
-		fi
-	fi
+	# An alias may bring words of its own: alias.pr = parallel run. It may be one of another.
+	name=${COMP_WORDS[at]-}
+	for ((depth = 0; depth < 8; depth++)); do
+		[[ -n $name && $name != parallel ]] || break
+		read -r -a alias <<<"$(__git config --get "alias.$name")"
+		[[ ${alias[0]-} == '!git' ]] && alias=("${alias[@]:1}")
+		name=${alias[0]-}
+		own=("${alias[@]:1}" ${own[@]+"${own[@]}"})
+	done
+	[[ $name == parallel ]] || own=()
 	__git_parallel_reply "__git parallel" ${own[@]+"${own[@]}"} "${words[@]:at+1:cword-at-1}" "$cur"
 }
 

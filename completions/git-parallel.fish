@@ -7,12 +7,21 @@
 function __git_parallel_answers
     set -l current (commandline -ct)
     set -l option (string match -r -- '^--[^=]*=' $current)
-    set -l answers (command git parallel complete -- $argv $current 2>/dev/null)
-    switch "$answers[1]"
+    set -l typed (string replace -- "$option" '' $current)
+    # It passes on what stands before 'parallel' and says which repository: -C and the like.
+    set -l ask __fish_git parallel
+    if string match -q git-parallel (commandline -opc)[1]
+        set ask git-parallel
+    end
+    set -l answers ($ask complete -- $argv $current 2>/dev/null)
+    switch "$answers[-1]"
         case '*:files'
-            string replace -r -- '^' "$option" (__fish_complete_path (string replace -- "$option" '' $current))
+            string replace -r -- '^' "$option" (__fish_complete_path $typed)
         case '*:directories'
-            string replace -r -- '^' "$option" (__fish_complete_directories (string replace -- "$option" '' $current) '')
+            string replace -r -- '^' "$option" (__fish_complete_directories $typed '')
+        case '*:commands'
+            string join \n -- $answers[1..-2]
+            string replace -r -- '^' "$option" (complete -C $typed)
         case '*'
             string join \n -- $answers
     end
@@ -37,7 +46,7 @@ function __git_parallel_complete
     set -l own
     if test "$name" != parallel
         # An alias may bring words of its own: alias.pr = parallel run
-        set own (command git config --get alias.$name | string split -n ' ')[2..-1]
+        set own (__fish_git config --get alias.$name | string split -n ' ')[2..-1]
     end
     __git_parallel_answers $own $words[(math $at + 1)..-1]
 end

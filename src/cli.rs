@@ -13,7 +13,9 @@ use clap_complete::Shell;
 
 mod report;
 mod run;
+mod schema;
 mod strategy;
+mod tasks;
 mod undo;
 
 pub use agents::AgentsArgs;
@@ -21,7 +23,9 @@ pub use conflicts::ConflictsArgs;
 pub use pacing::PacingArgs;
 pub use report::ReportArgs;
 pub use run::{Existing, LeftoversArg, OutputArgs, RunArgs};
+pub use schema::{SchemaArgs, SchemaName};
 pub use strategy::StrategyArg;
+pub use tasks::{AbortArgs, CleanupArgs, LandArgs, ResolveArgs, RetryArgs};
 pub use undo::UndoArgs;
 
 use crate::plan::parse_duration;
@@ -71,9 +75,7 @@ pub enum Command {
     Demo(DemoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
-    /// Print the JSON Schema of plan files, for editors
-    #[command(hide = true)]
-    Schema,
+    Schema(SchemaArgs),
     #[command(hide = true)]
     Complete(CompleteArgs),
 }
@@ -84,6 +86,12 @@ pub enum Command {
 /// totals. Works from anywhere in the repository, also while the run is going. The exit code says only
 /// whether there was a run to show.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel status
+  git parallel status --watch
+  git parallel status 20261120-143201-k3f9
+  git parallel status --json | jq -r '.tasks[] | select(.state == \"failed\").name'")]
 pub struct StatusArgs {
     /// The run's id [default: the latest]
     #[arg(value_name = "RUN")]
@@ -101,6 +109,11 @@ pub struct StatusArgs {
 /// Both output streams of the agent are shown in the order they came. Terminal escapes are neutralised
 /// unless --raw is given. Without TASK, the output of every task of the run is shown, each under its name.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel logs -f
+  git parallel logs docs | tail -n 20
+  git parallel logs --raw --run 20261120-143201-k3f9 auth >auth.log")]
 pub struct LogsArgs {
     /// The task
     #[arg(value_name = "TASK")]
@@ -116,24 +129,14 @@ pub struct LogsArgs {
     pub run: Option<String>,
 }
 
-/// Stop agents and keep their work.
-///
-/// An agent's whole process group gets TERM, and KILL if it is still there after 5 seconds. Without TASK, the
-/// whole run ends. A run whose supervisor died is ended for good. Branches, worktrees and logs stay.
-#[derive(Debug, Args)]
-pub struct AbortArgs {
-    /// The tasks to stop [default: all, and the run]
-    #[arg(value_name = "TASK")]
-    pub tasks: Vec<String>,
-    /// Then remove what is safe to remove, as 'git parallel cleanup' does
-    #[arg(long)]
-    pub cleanup: bool,
-}
-
 /// Wait for the end of a run.
 ///
 /// Exits as the run did; with 124 if --timeout ran out first.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel wait
+  git parallel wait --timeout 30m || git parallel status")]
 pub struct WaitArgs {
     /// The run's id [default: the latest]
     #[arg(value_name = "RUN")]
@@ -148,6 +151,10 @@ pub struct WaitArgs {
 /// Agents that still run are taken over, half-done landings are finished, and the run goes on to its end.
 /// Doing it twice changes nothing.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel resume
+  git parallel resume -q")]
 pub struct ResumeArgs {
     /// The run's id [default: the latest]
     #[arg(value_name = "RUN")]
@@ -157,96 +164,28 @@ pub struct ResumeArgs {
     pub output: OutputArgs,
 }
 
-/// Run failed, aborted, conflicted or held tasks again.
-///
-/// Each goes on in its worktree, on its branch as it is, or with --fresh from the base.
-#[derive(Debug, Args)]
-pub struct RetryArgs {
-    /// The tasks
-    #[arg(value_name = "TASK", required = true)]
-    pub tasks: Vec<String>,
-    /// Start from the base again; the old tip and uncommitted files stay pinned
-    #[arg(long)]
-    pub fresh: bool,
-    /// The run's id [default: the latest]
-    #[arg(long, value_name = "RUN")]
-    pub run: Option<String>,
-}
-
-/// Settle a conflict in the task's own worktree.
-///
-/// Merges the target into the task's branch, in the task's worktree, and opens your shell, the merge tool or
-/// a command there. Your checkout and the target are not touched. A merge that is resolved when the shell or
-/// the command ends is committed, if you did not do so yourself. In a run that lands by rebase, the branch is
-/// rebased onto the target there, commit by commit. Afterwards, 'git parallel land TASK' lands it.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  git parallel resolve billing
-  git parallel resolve billing --with mergetool
-  git parallel resolve billing --with 'git checkout --theirs . && git commit -am resolved'")]
-pub struct ResolveArgs {
-    /// The conflicted task
-    #[arg(value_name = "TASK")]
-    pub task: String,
-    /// Run this by 'sh -c' instead of your shell; 'mergetool' is git's merge tool
-    #[arg(long, value_name = "CMD", value_hint = ValueHint::CommandString)]
-    pub with: Option<String>,
-}
-
-/// Land what is finished, resolved or held.
-///
-/// Without TASK, everything that can be landed is. What is held for a file too large or a protected path (see
-/// parallel.maxFileSize and parallel.protected) lands only if its TASK is named. A task whose worktree holds
-/// conflict markers or an unfinished merge is refused.
-#[derive(Debug, Args)]
-pub struct LandArgs {
-    /// The tasks to land [default: all that wait]
-    #[arg(value_name = "TASK")]
-    pub tasks: Vec<String>,
-    /// The run's id [default: the latest]
-    #[arg(long, value_name = "RUN")]
-    pub run: Option<String>,
-}
-
 /// List all runs.
 ///
 /// One line a run, the latest last: its id, where it stands, its target, and what became of its tasks.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel list
+  git parallel list --json | jq -r '.runs[-1].id'")]
 pub struct ListArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
-/// Remove worktrees, branches and records that are safe to remove.
-///
-/// Says why the others stay. Unlanded commits, and files that are changed, untracked or ignored, are removed
-/// only where --force names their task. Ignored files that can be made again (see parallel.disposable) count
-/// for nothing.
-#[derive(Debug, Args)]
-pub struct CleanupArgs {
-    /// The tasks [default: all of the run]
-    #[arg(value_name = "TASK")]
-    pub tasks: Vec<String>,
-    /// The run's id [default: the latest]
-    #[arg(long, value_name = "RUN", conflicts_with = "all")]
-    pub run: Option<String>,
-    /// Every run
-    #[arg(long, conflicts_with = "tasks")]
-    pub all: bool,
-    /// Only tell what would be removed
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
-    /// Remove the named tasks' worktrees and branches though work in them would go; its commits stay pinned
-    #[arg(long, requires = "tasks")]
-    pub force: bool,
-}
-
 /// Check whether a run could start here.
 ///
 /// Tells every problem at once, each with what to do about it. Changes nothing.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel doctor
+  git parallel doctor && git parallel run -y -f plan.toml")]
 pub struct DoctorArgs {}
 
 /// Show the main job in a throw-away repository.
@@ -255,6 +194,10 @@ pub struct DoctorArgs {}
 /// fast-forward, the second by a merge, and the third has a conflict, with the commands that settle it. The
 /// repository is kept, to look at and to try them in.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel demo
+  git parallel demo ~/demo")]
 pub struct DemoArgs {
     /// An empty or new directory to make it in [default: a temporary one]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -266,6 +209,11 @@ pub struct DemoArgs {
 /// Those for bash, zsh and fish complete 'git parallel' through the shell's completion of git, and
 /// 'git-parallel'; the others complete 'git-parallel'. Where to put a script is said at its top.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel completions bash >~/.local/share/bash-completion/completions/git-parallel
+  git parallel completions zsh >~/.zfunc/_git-parallel
+  git parallel completions fish >~/.config/fish/conf.d/git-parallel.fish")]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_name = "SHELL")]
@@ -285,6 +233,10 @@ pub struct CompleteArgs {
 /// The directory is made if need be. For a command in PREFIX/bin, man finds the pages in
 /// PREFIX/share/man/man1; what is not of section 1 goes to man5 beside a directory of that name.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  git parallel man ~/.cargo/share/man/man1
+  git help parallel")]
 pub struct ManArgs {
     /// The directory
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

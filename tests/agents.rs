@@ -326,9 +326,12 @@ fn a_configured_agent_settles_a_conflict() {
 fn agents_are_completed_by_name() {
     let sandbox = with_agents(&["claude", "codex"]);
     sandbox.git(&["config", "parallel.agent.mine.cmd", "true"]);
-    for words in [&["run", "-a", ""][..], &["run", "--on-conflict", ""]] {
-        let output = sandbox.parallel(&[&["complete", "--"], words].concat()).expect(0);
-        assert_eq!(output.stdout, "claude\tClaude Code\ncodex\tOpenAI Codex CLI\nmine\tconfigured\n");
+    // Beside their names: the one for each task, and any command at all.
+    let auto = "auto\tfor each task the one that suits it best";
+    for (words, more) in [(["run", "-a", ""], auto), (["run", "--on-conflict", ""], ":commands")] {
+        let output = sandbox.parallel(&[&["complete", "--"], &words[..]].concat()).expect(0);
+        let named = "claude\tClaude Code\ncodex\tOpenAI Codex CLI\nmine\tconfigured\n";
+        assert_eq!(output.stdout, format!("{named}{more}\n"));
     }
     let output = sandbox.parallel(&["complete", "--", "run", "--agent=cl"]).expect(0);
     assert_eq!(output.stdout, "--agent=claude\tClaude Code\n");

@@ -19,7 +19,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   git parallel conflicts
-  git parallel conflicts auth billing topic/cart --into develop
+  git parallel conflicts topic/search topic/cart --into develop
   git parallel conflicts --json | jq '.independent[0]'")]
 pub struct ConflictsArgs {
     /// The branches to compare [default: what the latest run has not landed]

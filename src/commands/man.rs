@@ -1,10 +1,15 @@
 //! `git parallel man`: the man pages, made from the command line's definitions; and what `--help` shows.
 
 mod around;
+mod config;
 mod json;
 mod plan;
+mod protocol;
 mod runners;
 mod sections;
+mod settings;
+mod tutorial;
+mod variables;
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,16 +20,16 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 use clap::error::{ContextKind, ErrorKind};
-use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use super::print;
 use crate::agents::KNOWN;
 use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
-use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON};
+use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON, STATUS_JSON};
 use sections::{
-    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, ENVIRONMENT, EXIT_STATUS, FILES, PACING, PLAN_FILE,
-    RESOLVER, Section, VERIFICATION,
+    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, EXIT_STATUS, FILES, PACING, PLAN_FILE, RESOLVER,
+    Section, VERIFICATION,
 };
 
 /// Writes the pages into a directory.
@@ -57,9 +62,9 @@ fn pages() -> Vec<(String, String)> {
     cli.build();
     let visible: Vec<clap::Command> = cli.get_subcommands().filter(|c| !c.is_hide_set()).cloned().collect();
     let names: Vec<String> = visible.iter().map(|c| format!("git-parallel-{}", c.get_name())).collect();
-    let of_plans = format!("{}(5)", plan::NAME);
-    let of_runners = format!("{}(7)", runners::NAME);
-    let also = [of_plans, of_runners];
+    let also =
+        [(config::NAME, 5), (plan::NAME, 5), (protocol::NAME, 7), (runners::NAME, 7), (tutorial::NAME, 7)];
+    let also = also.map(|(name, section)| format!("{name}({section})"));
     let all: Vec<String> = names.iter().map(|name| format!("{name}(1)")).chain(also.clone()).collect();
     let mut pages = vec![("git-parallel.1".to_owned(), page(&cli, "git-parallel", &all))];
     for (command, name) in visible.iter().zip(&names) {
@@ -67,8 +72,11 @@ fn pages() -> Vec<(String, String)> {
         others.extend(also.iter().filter(|_| command.get_name() == "run").cloned());
         pages.push((format!("{name}.1"), page(command, name, &others)));
     }
+    pages.push((format!("{}.5", config::NAME), config::page()));
     pages.push((format!("{}.5", plan::NAME), plan::page()));
+    pages.push((format!("{}.7", protocol::NAME), protocol::page()));
     pages.push((format!("{}.7", runners::NAME), runners::page()));
+    pages.push((format!("{}.7", tutorial::NAME), tutorial::page()));
     pages
 }
 
@@ -110,7 +118,7 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
 
     let mut roff = Roff::new();
     let sections: &[&Section] = match command.get_name() {
-        "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &ENVIRONMENT, &FILES],
+        "git-parallel" => &[&EXIT_STATUS, &CONFIGURATION, &FILES],
         "run" => &[
             &PLAN_FILE,
             &AGENT_ARGUMENTS,
@@ -121,8 +129,8 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
             &RESOLVER,
             &EXIT_STATUS,
             &CONFIGURATION,
-            &ENVIRONMENT,
         ],
+        "status" => &[&STATUS_JSON],
         "agents" => &[&AGENTS_JSON],
         "report" => &[&REPORT_JSON],
         "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
@@ -181,6 +189,19 @@ fn tagged(roff: &mut Roff, section: &Section) {
     }
 }
 
+/// Commands to try, under what they are for.
+fn commands(roff: &mut Roff, examples: &[(&str, &[&str])]) {
+    for (what, lines) in examples {
+        roff.control("PP", []);
+        roff.text([roman(*what)]);
+        roff.control("RS", ["4"]).control("nf", []);
+        for line in *lines {
+            roff.text([bold(*line)]);
+        }
+        roff.control("fi", []).control("RE", []);
+    }
+}
+
 /// How each known agent is called, and what it may do so.
 fn known_agents(roff: &mut Roff) {
     roff.control("SH", ["KNOWN AGENTS"]);
@@ -199,15 +220,15 @@ fn known_agents(roff: &mut Roff) {
     }
 }
 
-/// The examples that stand below a command's help.
+/// The examples that stand below a command's help; the program's own help has no room for any.
 fn examples(roff: &mut Roff, command: &clap::Command) {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let Some(examples) = after.strip_prefix("Examples:\n") else { return };
+    let own = after.strip_prefix("Examples:\n").unwrap_or(sections::EXAMPLES);
     roff.control("SH", ["EXAMPLES"]);
-    for line in examples.lines() {
+    for line in own.lines() {
         roff.control("PP", []);
         roff.control("RS", ["4"]);
-        roff.text([italic(line.trim())]);
+        roff.text([bold(line.trim())]);
         roff.control("RE", []);
     }
 }

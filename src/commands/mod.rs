@@ -21,6 +21,7 @@ mod resolve;
 mod resume;
 mod retry;
 mod run;
+mod schema;
 mod status;
 mod touches;
 mod undo;
@@ -58,7 +59,7 @@ pub fn execute(command: Command) -> Result<ExitCode> {
         Command::Completions(args) => completions::completions(&args),
         Command::Complete(args) => completions::complete(&args),
         Command::Man(args) => man::man(&args),
-        Command::Schema => print(&crate::plan::file::schema()).map(|()| crate::error::exit::OK),
+        Command::Schema(args) => schema::schema(&args),
     };
     code.map(ExitCode::from)
 }

@@ -7,6 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "../../tests/common/schema.rs"]
+mod schema;
+
 fn oid(n: u8) -> Oid {
     format!("{n:02x}").repeat(20).as_str().try_into().unwrap()
 }
@@ -159,6 +162,16 @@ fn every_state_with_every_event() {
         }
     }
     insta::assert_snapshot!(table);
+}
+
+/// Of `run --json`, for other programs.
+#[test]
+fn every_event_is_as_the_schema_says() {
+    let schema = serde_json::from_str(include_str!("../../examples/event.schema.json")).unwrap();
+    for (label, event) in every_event(&"t0".into()) {
+        let line = serde_json::to_value(record(event)).unwrap();
+        assert_eq!(schema::problems(&schema, &line), [""; 0], "{label}");
+    }
 }
 
 #[test]

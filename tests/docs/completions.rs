@@ -22,6 +22,17 @@ const LINES: &[(&str, &str)] = &[
     ("git parallel run --prompt-file=RE", "git parallel run --prompt-file=README.md"),
     ("git parallel run x -- ./ag", "git parallel run x -- ./agent.sh"),
     ("git parallel run x -- whoa", "git parallel run x -- whoami"),
+    ("git parallel run -a cod", "git parallel run -a codex"),
+    ("git parallel run -a codex,mi", "git parallel run -a codex,mine"),
+    ("git parallel run --runner slu", "git parallel run --runner slurm"),
+    ("git parallel run --runner bo", "git parallel run --runner box"),
+    ("git parallel run --base v1", "git parallel run --base v1.0"),
+    ("git parallel run --verify whoa", "git parallel run --verify whoami"),
+    ("git parallel run --verify=whoa", "git parallel run --verify=whoami"),
+    ("git parallel run --on-conflict code", "git parallel run --on-conflict codex"),
+    ("git parallel resolve billing --with mergeto", "git parallel resolve billing --with mergetool"),
+    ("git parallel conflicts bil", "git parallel conflicts billing"),
+    ("git parallel abort ", "git parallel abort"),
     ("git parallel logs d", "git parallel logs docs"),
     ("git parallel logs docs d", "git parallel logs docs d"),
     ("git parallel resolve ", "git parallel resolve billing"),
@@ -29,17 +40,28 @@ const LINES: &[(&str, &str)] = &[
     ("git parallel retry ", "git parallel retry billing"),
     ("git parallel land d", "git parallel land d"),
     ("git parallel status 2", "git parallel status RUN"),
+    ("git parallel schema ev", "git parallel schema event"),
     ("git pl land ", "git pl land billing"),
     ("git pr --leftovers r", "git pr --leftovers refuse"),
     ("git-parallel land ", "git-parallel land billing"),
     ("git-parallel run --leftovers=co", "git-parallel run --leftovers=commit"),
 ];
 
+/// `PATH`, with an agent that is found there.
+fn path(sandbox: &Sandbox) -> String {
+    format!("{}:{}", sandbox.path("bin").display(), Sandbox::search_path())
+}
+
 /// The repository of the demo, in which one task has a conflict, and the id of its run.
 fn repository(sandbox: &Sandbox) -> (PathBuf, String) {
     sandbox.ok(&["demo", "demo"]);
     let shop = sandbox.path("demo/shop");
-    sandbox.sh(&shop, "git config alias.pl parallel && git config alias.pr 'parallel run'");
+    sandbox.sh(
+        &shop,
+        "git config alias.pl parallel; git config alias.pr 'parallel run'; git tag v1.0; git branch 'odd;one'; \
+         git config parallel.agent.mine.cmd true; git config parallel.runner.box.prefix env; \
+         mkdir ../../bin; cp /bin/true ../../bin/codex",
+    );
     let mut runs = fs::read_dir(shop.join(".git/parallel/runs")).unwrap();
     let run = runs.next().unwrap().unwrap().file_name().into_string().unwrap();
     (shop, run)
@@ -75,6 +97,7 @@ impl Shell {
             command.env(name, value);
         }
         command.env("PS1", PROMPT);
+        command.env("PATH", path(sandbox));
         let child = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (sender, screen) = channel();
@@ -130,6 +153,18 @@ impl Shell {
     }
 }
 
+/// What is typed is the same in both, and so is what becomes of it.
+fn check_elsewhere(shell: &mut Shell, shop: &Path) {
+    // The name of a branch is not a part of the command.
+    let odd = shell.complete("git parallel run --into od");
+    assert_eq!(odd, "git parallel run --into odd\\;one");
+    // Where nothing is known nothing is offered, and nobody complains.
+    shell.run("cd /");
+    assert_eq!(shell.complete("git parallel land "), "git parallel land");
+    let there = format!("git -C {} parallel land", shop.display());
+    assert_eq!(shell.complete(&format!("{there} ")), format!("{there} billing"));
+}
+
 impl Drop for Shell {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -159,9 +194,11 @@ fn bash_completes_through_gits_completion() {
     let mut shell = Shell::start(&sandbox, &["bash", "--norc", "--noprofile", "-i"], &shop);
     shell.run(&format!("bind 'set enable-bracketed-paste off'; . {library}"));
     check(&mut shell, &run);
-    // Where nothing is known nothing is offered, and nobody complains.
-    shell.run("cd /");
-    assert_eq!(shell.complete("git parallel land "), "git parallel land");
+    // git's completion follows aliases of aliases, and of git itself.
+    shell.run("git config alias.ppr pr; git config alias.shell '!git parallel retry'");
+    assert_eq!(shell.complete("git ppr --leftovers r"), "git ppr --leftovers refuse");
+    assert_eq!(shell.complete("git shell "), "git shell billing");
+    check_elsewhere(&mut shell, &shop);
 }
 
 #[test]
@@ -179,6 +216,7 @@ fn zsh_completes_through_its_completion_of_git() {
          fpath=({functions} $fpath); autoload -Uz compinit && compinit -u -D"
     ));
     check(&mut shell, &run);
+    check_elsewhere(&mut shell, &shop);
 }
 
 /// fish can be asked without a terminal.
@@ -190,18 +228,26 @@ fn fish_completes_git_parallel() {
     }
     let (shop, run) = repository(&sandbox);
     install(&sandbox, "git-parallel.fish", "home/.config/fish/conf.d/git-parallel.fish");
-    for (line, completed) in LINES {
+    let ask = |line: &str, dir: &Path| -> Vec<String> {
         let script = format!("complete -C '{line}'");
-        let output = sandbox.command("fish").args(["-c", &script]).current_dir(&shop).output().unwrap();
+        let mut fish = sandbox.command("fish");
+        let output =
+            fish.args(["-c", &script]).current_dir(dir).env("PATH", path(&sandbox)).output().unwrap();
         let output = String::from_utf8(output.stdout).unwrap();
-        let candidates: Vec<&str> = output.lines().filter_map(|line| line.split('\t').next()).collect();
+        output.lines().filter_map(|line| Some(line.split('\t').next()?.to_owned())).collect()
+    };
+    for (line, completed) in LINES {
+        let candidates = ask(line, &shop);
         let (before, typed) = line.rsplit_once(' ').unwrap();
         let wanted = completed.replace("RUN", &run);
         let wanted = wanted.strip_prefix(before).unwrap().trim_start();
         if wanted == typed {
             assert!(candidates.is_empty(), "{line}: {candidates:?}");
         } else {
-            assert!(candidates.contains(&wanted), "{line}: {candidates:?}");
+            assert!(candidates.iter().any(|c| c == wanted), "{line}: {candidates:?}");
         }
     }
+    let nowhere = Path::new("/");
+    assert!(ask("git parallel land ", nowhere).is_empty());
+    assert_eq!(ask(&format!("git -C {} parallel land ", shop.display()), nowhere), ["billing"]);
 }

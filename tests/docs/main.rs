@@ -2,8 +2,13 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests run programs, and fail by panics")]
 
 mod completions;
+mod console;
+mod examples;
+mod install;
+mod offers;
 mod readme;
 mod sandbox;
+mod tutorial;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -143,11 +148,17 @@ fn git_help_finds_the_manual_below_a_prefix() {
     fs::copy(env!("CARGO_BIN_EXE_git-parallel"), bin.join("git-parallel")).unwrap();
     sandbox.ok(&["man", man1.to_str().unwrap()]);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    for call in [["help", "parallel"], ["parallel", "--help"]] {
+    for (call, line) in [
+        (["help", "parallel"], "git-parallel - run agents at once"),
+        (["parallel", "--help"], "git-parallel - run agents at once"),
+        (["help", "git-parallel-run"], "git-parallel-run - start a run"),
+        (["help", "git-parallel-config"], "git-parallel-config - what can be set"),
+        (["help", "git-parallel-tutorial"], "git-parallel-tutorial - from an empty directory"),
+    ] {
         let output = sandbox.command("git").args(call).env("PATH", &path).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{call:?}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("git-parallel - run agents at once"), "{call:?}: {text}");
+        assert!(text.contains(line), "{call:?}: {text}");
     }
 }
 
@@ -172,7 +183,7 @@ fn words<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 /// Every configuration key that is read, and every variable that an agent gets, is told of.
 #[test]
 fn configuration_and_environment_are_told_of() {
-    let manual = fs::read_to_string(root().join("man/git-parallel.1")).unwrap().replace('\\', "");
+    let manual = fs::read_to_string(root().join("man/git-parallel-config.5")).unwrap().replace('\\', "");
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (manual, readme) = (manual.to_lowercase(), readme.to_lowercase());
     let mut paths = Vec::new();
@@ -188,6 +199,19 @@ fn configuration_and_environment_are_told_of() {
         }
     }
     let context = fs::read_to_string(root().join("src/engine/context.rs")).unwrap();
+    // And none is told of that nobody reads.
+    let all: String = paths
+        .iter()
+        .filter(|path| !path.to_str().unwrap().contains("commands/man/"))
+        .fold(String::new(), |all, path| all + &fs::read_to_string(path).unwrap().to_lowercase());
+    let tags = manual.lines().filter_map(|line| line.strip_prefix("fb")?.strip_suffix("fr"));
+    let keys: Vec<&str> = tags.filter(|tag| tag.starts_with("parallel.")).collect();
+    assert!(keys.len() > 40, "{keys:?}");
+    for key in keys {
+        // A name of the user's, and what stands behind it, is put in when it is read.
+        let known = key.split("name").next().unwrap();
+        assert!(all.contains(&format!("\"{known}")), "{key} is in the manual, but nobody reads it");
+    }
     for variable in words(&context, "GIT_PARALLEL_") {
         let variable = variable.to_lowercase();
         assert!(manual.contains(&variable), "{variable} is not in the manual");

@@ -40,11 +40,19 @@ pub const CONFLICTS_JSON: Section = Section {
     ],
 };
 
+/// What `status --json` prints.
+pub const STATUS_JSON: Section = Section {
+    title: "JSON",
+    intro: "With --json, one object: version, which is 1; run; supervisor; tasks; and counts. 'git parallel schema status' \
+            tells every key of it, as a JSON Schema. See git-parallel-protocol(7).",
+    entries: &[],
+};
+
 /// What `report --json` prints.
 pub const REPORT_JSON: Section = Section {
     title: "JSON",
-    intro: "With --json, one object. Times are RFC 3339 in UTC; a name or path that is not UTF-8 is \
-            {\"bytes\": [...]}; what is not known is null.",
+    intro: "With --json, one object, of which 'git parallel schema report' prints a JSON Schema. Times are RFC 3339 in \
+            UTC; a name or path that is not UTF-8 is {\"bytes\": [...]}; what is not known is null.",
     entries: &[
         ("version", "1."),
         (

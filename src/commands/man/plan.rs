@@ -211,7 +211,7 @@ pub fn page() -> String {
     }
     roff.control("SH", ["SCHEMA"]);
     roff.text([roman(SCHEMA)]);
-    roff.control("SH", ["EXAMPLE"]);
+    roff.control("SH", ["EXAMPLES"]);
     roff.control("nf", []);
     for line in EXAMPLE.lines() {
         match line {

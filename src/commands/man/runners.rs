@@ -1,9 +1,9 @@
 //! git-parallel-runners(7): where agents run, and which runner is for which need.
 
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Roff, roman};
 
 use super::sections::Section;
-use super::{head, see_also, tagged};
+use super::{commands, head, see_also, tagged};
 
 /// The page's name.
 pub const NAME: &str = "git-parallel-runners";
@@ -137,7 +137,7 @@ const EXAMPLES: [(&str, &[&str]); 4] = [
         "A container for each agent, here:",
         &[
             "git config parallel.runner.box.prefix 'podman run --rm -v {worktree}:{worktree} -w {worktree} IMAGE'",
-            "git parallel run --runner box a b c -- ./agent.sh {task}",
+            "git parallel run --runner box auth docs -- ./agent.sh {task}",
         ],
     ),
     (
@@ -163,15 +163,7 @@ pub fn page() -> String {
         tagged(&mut roff, section);
     }
     roff.control("SH", ["EXAMPLES"]);
-    for (what, lines) in EXAMPLES {
-        roff.control("PP", []);
-        roff.text([roman(what)]);
-        roff.control("nf", []);
-        for line in lines {
-            roff.text([bold(*line)]);
-        }
-        roff.control("fi", []);
-    }
+    commands(&mut roff, &EXAMPLES);
     let others = ["git-parallel-run(1)", "git-parallel-plan(5)", "git-config(1)", "sbatch(1)"];
     see_also(&mut roff, &others.map(str::to_owned));
     Roff::render(&roff)

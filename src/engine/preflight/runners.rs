@@ -119,7 +119,7 @@ fn configured(config: &Config, name: &str) -> Result<RunnerKind, Problem> {
             let what = format!("'{missing}' is not set");
             Err(Problem::new(
                 what,
-                format!("set it: git config {missing} ... (see git help parallel-runners)"),
+                format!("set it: git config {missing} ... (see man git-parallel-runners)"),
             ))
         }
     }
@@ -129,7 +129,7 @@ fn unknown(config: &Config, name: &str) -> Problem {
     let mut known = vec![Runner::LOCAL, SLURM];
     known.extend(config.subsections("parallel.runner."));
     let what = format!("no runner is known as '{}'", name.escape_debug());
-    let hint = format!("known are {}; to add one: git help parallel-runners", known.join(", "));
+    let hint = format!("known are {}; to add one: man git-parallel-runners", known.join(", "));
     Problem::new(what, hint)
 }
 
