@@ -91,7 +91,8 @@ Examples:
   git parallel status
   git parallel status --watch
   git parallel status 20261120-143201-k3f9
-  git parallel status --json | jq -r '.tasks[] | select(.state == \"failed\").name'")]
+  git parallel status --json | jq -r '.tasks[] | select(.state == \"failed\").name'
+  git parallel status --porcelain | grep '^t '")]
 pub struct StatusArgs {
     /// The run's id [default: the latest]
     #[arg(value_name = "RUN")]
@@ -99,6 +100,12 @@ pub struct StatusArgs {
     /// Print one JSON object
     #[arg(long, conflicts_with = "watch")]
     pub json: bool,
+    /// Print lines for scripts, which stay as they are
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub porcelain: bool,
+    /// As --porcelain, with NUL at the end of each line and nothing quoted
+    #[arg(short = 'z', conflicts_with_all = ["json", "watch"])]
+    pub nul: bool,
     /// Show it anew whenever it changes, until the run ends
     #[arg(long)]
     pub watch: bool,
@@ -171,11 +178,18 @@ pub struct ResumeArgs {
 #[command(after_help = "\
 Examples:
   git parallel list
-  git parallel list --json | jq -r '.runs[-1].id'")]
+  git parallel list --json | jq -r '.runs[-1].id'
+  git parallel list --porcelain | tail -n 1 | cut -d ' ' -f 1")]
 pub struct ListArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print lines for scripts, which stay as they are
+    #[arg(long, conflicts_with_all = ["json"])]
+    pub porcelain: bool,
+    /// As --porcelain, with NUL at the end of each line and nothing quoted
+    #[arg(short = 'z', conflicts_with_all = ["json"])]
+    pub nul: bool,
 }
 
 /// Check whether a run could start here.

@@ -63,8 +63,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Failure>().map_or(exit::FAILURE, |failure| failure.code)
 }
 
-/// The error as it is printed: `error: ...`, its causes, what is safe, and a `hint: ...` a line.
-pub fn render(error: &anyhow::Error) -> String {
+/// The error as it is printed: `error: ...`, its causes, what is safe, and, if hints are wanted, a `hint: ...` a
+/// line.
+pub fn render(error: &anyhow::Error, hints_wanted: impl Fn() -> bool) -> String {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("  because: {cause}\n"));
@@ -74,7 +75,8 @@ pub fn render(error: &anyhow::Error) -> String {
         if let Some(safe) = &failure.safe {
             text.push_str(&format!("  {safe}\n"));
         }
-        for line in failure.hints.iter().flat_map(|hint| hint.lines()) {
+        let wanted = !failure.hints.is_empty() && hints_wanted();
+        for line in failure.hints.iter().filter(|_| wanted).flat_map(|hint| hint.lines()) {
             text.push_str(&format!("hint: {line}\n"));
         }
     }

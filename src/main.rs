@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match commands::execute(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            commands::narrate(&error::render(&error));
+            commands::narrate(&error::render(&error, commands::hints_wanted));
             ExitCode::from(error::exit_code(&error))
         }
     }

@@ -31,4 +31,10 @@ pub struct ConflictsArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print lines for scripts, which stay as they are
+    #[arg(long, conflicts_with_all = ["json"])]
+    pub porcelain: bool,
+    /// As --porcelain, with NUL at the end of each line and nothing quoted
+    #[arg(short = 'z', conflicts_with_all = ["json"])]
+    pub nul: bool,
 }

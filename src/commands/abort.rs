@@ -9,7 +9,6 @@ use crate::engine::control::{self, Request};
 use crate::error::{Failure, exit};
 use crate::run::{Event, RunId, Stop, StopCause, TaskName};
 use crate::store::{Holder, Loaded};
-use crate::ui::{Settings, Verbosity};
 
 /// Stops agents and keeps their work.
 pub fn abort(args: &AbortArgs) -> Result<u8> {
@@ -70,6 +69,7 @@ fn abort_interrupted(id: &RunId, tasks: Vec<TaskName>) -> Result<()> {
     let _lock = place.lock(&Holder::this_process("abort", Some(id.clone()), 0, 0))?;
     let loaded = place.load(Some(&id.0))?;
     let stop = Event::StopRequested { tasks: None, cause: StopCause::Abort, stop: Stop::Term };
-    place.drive(loaded, Settings::detect(false, Verbosity::Normal), vec![stop])?;
+    let settings = super::ways::plain_settings(&place.config)?;
+    place.drive(loaded, settings, vec![stop])?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::cli::AgentsArgs;
 use crate::engine::preflight;
 use crate::error::{Failure, exit};
 use crate::git::{Config, Repository};
-use crate::ui::{self, AgentRow, Settings, Verbosity};
+use crate::ui::{self, AgentRow};
 
 /// Lists the agents that are known.
 pub fn agents(args: &AgentsArgs) -> Result<u8> {
@@ -22,7 +22,7 @@ pub fn agents(args: &AgentsArgs) -> Result<u8> {
     if args.json {
         print(&format!("{:#}\n", ui::agents_json(&rows)))?;
     } else {
-        print(&ui::agents(&rows, &Settings::detect(false, Verbosity::Normal).stdout))?;
+        print(&ui::agents(&rows, &super::ways::plain_settings(&config)?.stdout))?;
     }
     Ok(exit::OK)
 }

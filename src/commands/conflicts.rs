@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use super::place::Place;
+use super::ways::{Answer, plain_settings};
 use super::{narrate, print};
 use crate::cli::ConflictsArgs;
 use crate::error::{Failure, exit};
 use crate::git::{self, Foresight, Foretold, Head, Leash, Outlook};
 use crate::run::{Oid, Run, Task, TaskState, Text, full_branch_name, independent};
 use crate::store;
-use crate::ui::{self, Collision, Conflicts, Settings, Verbosity};
+use crate::ui::{self, Collision, Conflicts, Lines};
 
 /// A branch to compare, under the name it was asked for.
 struct Branch {
@@ -56,10 +57,13 @@ fn tell(args: &ConflictsArgs, place: &Place) -> Result<u8> {
     let foretold = Foresight::default().look(&place.repo, &target.tip, &tips, &Leash::default())?;
     let mut found = put_together(&branches, &target, &foretold);
     found.next = next(place, run.as_ref(), &target, &branches, &found)?;
-    if args.json {
+    if args.nul || args.porcelain {
+        let lines = if args.nul { Lines::Nul } else { Lines::Quoted };
+        Answer::unpaged().print(&ui::conflicts_porcelain(&found, lines))?;
+    } else if args.json {
         print(&format!("{:#}\n", ui::conflicts_json(&found)))?;
     } else {
-        print(&ui::conflicts(&found, &Settings::detect(false, Verbosity::Normal).stdout))?;
+        print(&ui::conflicts(&found, &plain_settings(&place.config)?.stdout))?;
     }
     Ok(if found.collisions.is_empty() { exit::OK } else { exit::FAILURE })
 }

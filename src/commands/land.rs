@@ -10,7 +10,6 @@ use crate::engine::control::{self, Request};
 use crate::error::{Failure, exit};
 use crate::run::{Event, Run, Task, TaskName, TaskState};
 use crate::store::{Holder, Loaded};
-use crate::ui::{Settings, Verbosity};
 
 /// Lands what is finished, resolved or held.
 pub fn land(args: &LandArgs) -> Result<u8> {
@@ -27,7 +26,8 @@ pub fn land(args: &LandArgs) -> Result<u8> {
     let tasks = chosen(&loaded.run, &args.tasks)?;
     let all = args.tasks.is_empty();
     let requests = tasks.iter().map(|task| Event::LandRequested { task: task.clone(), all }).collect();
-    let run = place.drive(loaded, Settings::detect(false, Verbosity::Normal), requests)?;
+    let settings = super::ways::plain_settings(&place.config)?;
+    let run = place.drive(loaded, settings, requests)?;
     drop(lock);
     Ok(code(&run, &tasks))
 }

@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 
+use super::narrate;
 use super::place::Place;
-use super::{narrate, print};
+use super::ways::{plain_settings, print_long};
 use crate::cli::ListArgs;
 use crate::error::exit;
 use crate::store;
-use crate::ui::{self, Settings, Verbosity};
+use crate::ui::{self, Lines};
 
 /// Lists all runs. One whose record can't be read is told on stderr and hides no other.
 pub fn list(args: &ListArgs) -> Result<u8> {
@@ -20,10 +21,12 @@ pub fn list(args: &ListArgs) -> Result<u8> {
         }
     }
     let runs: Vec<_> = runs.iter().map(|(run, alive)| (run, *alive)).collect();
-    if args.json {
-        print(&format!("{:#}\n", ui::list_json(&runs)))?;
-    } else {
-        print(&ui::list(&runs, &Settings::detect(false, Verbosity::Normal).stdout))?;
-    }
+    let answer = match () {
+        () if args.nul => ui::list_porcelain(&runs, Lines::Nul),
+        () if args.porcelain => ui::list_porcelain(&runs, Lines::Quoted),
+        () if args.json => format!("{:#}\n", ui::list_json(&runs)).into_bytes(),
+        () => ui::list(&runs, &plain_settings(&place.config)?.stdout).into_bytes(),
+    };
+    print_long(&place.config, &answer)?;
     Ok(exit::OK)
 }

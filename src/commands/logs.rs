@@ -1,13 +1,14 @@
 //! `git parallel logs`.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use super::place::{Place, known_task};
+use super::ways::Answer;
 use crate::cli::LogsArgs;
 use crate::error::exit;
 use crate::run::{RunId, TaskName, TaskState};
@@ -23,21 +24,29 @@ pub fn logs(args: &LogsArgs) -> Result<u8> {
         Some(name) => vec![known_task(&loaded.run, name)?],
         None => loaded.run.tasks.iter().map(|t| t.name().clone()).collect(),
     };
+    let mut out = if args.follow { Answer::unpaged() } else { Answer::new(&place.config) };
     for (i, task) in tasks.iter().enumerate() {
         if tasks.len() > 1 {
             let gap = if i == 0 { "" } else { "\n" };
-            super::print(&format!("{gap}==> {task} <==\n"))?;
+            out.print(format!("{gap}==> {task} <==\n").as_bytes())?;
         }
-        let printer = Printer { cleaner: (!args.raw).then(Cleaner::default) };
+        let printer = Printer { cleaner: (!args.raw).then(Cleaner::default), out: &mut out };
         if !show(&place, &loaded, task, args.follow, printer)? {
             break;
         }
     }
+    out.finish()?;
     Ok(exit::OK)
 }
 
 /// Prints one log, to its end or to the agent's; `false` once nobody reads any more.
-fn show(place: &Place, loaded: &Loaded, task: &TaskName, follow: bool, mut printer: Printer) -> Result<bool> {
+fn show(
+    place: &Place,
+    loaded: &Loaded,
+    task: &TaskName,
+    follow: bool,
+    mut printer: Printer<'_>,
+) -> Result<bool> {
     let path = log_of(loaded, task);
     let mut log = None;
     loop {
@@ -97,12 +106,13 @@ fn has_ended(place: &Place, id: &RunId, task: &TaskName) -> Result<bool> {
     Ok(!(alive || supervised && to_come))
 }
 
-struct Printer {
+struct Printer<'a> {
     /// `None`: the bytes as they are.
     cleaner: Option<Cleaner>,
+    out: &'a mut Answer,
 }
 
-impl Printer {
+impl Printer<'_> {
     /// Copies what is there; `false` once nobody reads any more.
     fn copy(&mut self, log: &mut File) -> Result<bool> {
         let mut buffer = vec![0; 64 * 1024];
@@ -112,8 +122,8 @@ impl Printer {
                 return Ok(true);
             }
             let written = match &mut self.cleaner {
-                Some(cleaner) => write(cleaner.clean(&buffer[..length]).as_bytes())?,
-                None => write(&buffer[..length])?,
+                Some(cleaner) => self.out.print(cleaner.clean(&buffer[..length]).as_bytes())?,
+                None => self.out.print(&buffer[..length])?,
             };
             if !written {
                 return Ok(false);
@@ -123,17 +133,8 @@ impl Printer {
 
     fn finish(mut self) -> Result<bool> {
         match &mut self.cleaner {
-            Some(cleaner) => write(cleaner.finish().as_bytes()),
+            Some(cleaner) => self.out.print(cleaner.finish().as_bytes()),
             None => Ok(true),
         }
-    }
-}
-
-fn write(bytes: &[u8]) -> Result<bool> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(e) => Err(e.into()),
     }
 }

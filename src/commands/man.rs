@@ -10,6 +10,7 @@ mod sections;
 mod settings;
 mod tutorial;
 mod variables;
+mod ways;
 
 use std::ffi::OsString;
 use std::fs;
@@ -130,10 +131,11 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
             &EXIT_STATUS,
             &CONFIGURATION,
         ],
-        "status" => &[&STATUS_JSON],
+        "status" => &[&ways::STATUS_PORCELAIN, &STATUS_JSON],
+        "list" => &[&ways::LIST_PORCELAIN],
         "agents" => &[&AGENTS_JSON],
         "report" => &[&REPORT_JSON],
-        "conflicts" => &[&CONFLICTS_STATUS, &CONFLICTS_JSON],
+        "conflicts" => &[&CONFLICTS_STATUS, &ways::CONFLICTS_PORCELAIN, &CONFLICTS_JSON],
         _ => &[],
     };
     for section in sections {

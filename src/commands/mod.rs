@@ -26,15 +26,18 @@ mod status;
 mod touches;
 mod undo;
 mod wait;
+mod ways;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 use crate::cli::{Command, OutputArgs};
+use crate::git::Config;
 use crate::ui::{Settings, Verbosity};
 
 pub use man::explain;
+pub use ways::hints_wanted;
 
 /// Carries out a command and gives the exit code.
 pub fn execute(command: Command) -> Result<ExitCode> {
@@ -75,13 +78,13 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// How a command that sees to a run prints.
-fn settings_of(output: &OutputArgs) -> Settings {
+fn settings_of(config: &Config, output: &OutputArgs) -> Result<Settings> {
     let verbosity = match (output.quiet, output.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    Settings::detect(output.json, verbosity)
+    ways::settings(config, output.json, verbosity)
 }
 
 /// Prints narration to stderr, where nobody need listen.

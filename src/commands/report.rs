@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::place::Place;
 use super::print;
+use super::ways::{plain_settings, print_long};
 use crate::cli::ReportArgs;
 use crate::error::{Failure, exit};
 use crate::run::{RunId, TaskName, Timeline};
 use crate::store;
-use crate::ui::{Report, Settings, Verbosity};
+use crate::ui::Report;
 
 /// How much of a log is looked at for its last lines.
 const LOG_END: u64 = 16 << 10;
@@ -39,13 +40,14 @@ pub fn report(args: &ReportArgs) -> Result<u8> {
             crate::shim::end_of_output(&loaded.dir.task(task), LOG_END).unwrap_or_default()
         },
     };
-    let look = Settings::detect(false, Verbosity::Normal).stdout;
+    let look = plain_settings(&place.config)?.stdout;
+    let long = |text: &str| print_long(&place.config, text.as_bytes());
     match &args.html {
         Some(file) if file == Path::new("-") => print(&report.html(&look))?,
         Some(file) => write(file, report.html(&look).as_bytes()).map_err(|e| cannot_write(file, &e))?,
-        None if args.json => print(&format!("{:#}\n", report.json(&look)))?,
-        None if args.markdown => print(&report.markdown(&look))?,
-        None => print(&report.text(&look))?,
+        None if args.json => long(&format!("{:#}\n", report.json(&look)))?,
+        None if args.markdown => long(&report.markdown(&look))?,
+        None => long(&report.text(&look))?,
     }
     Ok(exit::OK)
 }

@@ -19,7 +19,8 @@ pub fn resume(args: &ResumeArgs) -> Result<u8> {
         narrate(&format!("run {id} came to its end: there is nothing to resume\n"));
         return Ok(loaded.run.exit_code());
     }
-    let run = place.drive(loaded, settings_of(&args.output), Vec::new())?;
+    let settings = settings_of(&place.config, &args.output)?;
+    let run = place.drive(loaded, settings, Vec::new())?;
     drop(lock);
     Ok(run.exit_code())
 }

@@ -8,7 +8,6 @@ use crate::cli::RetryArgs;
 use crate::error::{Failure, exit};
 use crate::run::{Event, Run, TaskName};
 use crate::store::Holder;
-use crate::ui::{Settings, Verbosity};
 
 /// Runs tasks again.
 pub fn retry(args: &RetryArgs) -> Result<u8> {
@@ -21,7 +20,8 @@ pub fn retry(args: &RetryArgs) -> Result<u8> {
     check(&loaded.run, &tasks)?;
     let requests =
         tasks.iter().map(|task| Event::RetryRequested { task: task.clone(), fresh: args.fresh }).collect();
-    let run = place.drive(loaded, Settings::detect(false, Verbosity::Normal), requests)?;
+    let settings = super::ways::plain_settings(&place.config)?;
+    let run = place.drive(loaded, settings, requests)?;
     drop(lock);
     Ok(super::land::code(&run, &tasks))
 }

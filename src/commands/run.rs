@@ -25,7 +25,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     let place = Place::open()?;
     let question = asked(args, &place.config)?;
     let confirm = !args.yes && place.config.bool("parallel.confirm").map_err(bad_config)?.unwrap_or(true);
-    let settings = settings_of(&args.output);
+    let settings = settings_of(&place.config, &args.output)?;
     let lock = if args.dry_run { None } else { wait_for_others(&place, args, confirm)? };
 
     place.recycle()?;

@@ -8,12 +8,13 @@ use jiff::Timestamp;
 
 use super::place::Place;
 use super::print;
+use super::ways::{plain_settings, print_long};
 use crate::cli::StatusArgs;
 use crate::error::exit;
 use crate::run::{RunId, TaskName};
 use crate::store::{self, Loaded};
 use crate::sys::Growth;
-use crate::ui::{self, Settings, Supervisor, Verbosity};
+use crate::ui::{self, Lines, Supervisor};
 
 /// Tells where a run stands.
 pub fn status(args: &StatusArgs) -> Result<u8> {
@@ -23,11 +24,13 @@ pub fn status(args: &StatusArgs) -> Result<u8> {
     }
     let (supervisor, loaded) = look(&place, args)?;
     let logs = |task: &TaskName| loaded.dir.log(task).into();
-    if args.json {
-        print(&format!("{:#}\n", ui::status_json(&loaded.run, supervisor, &logs)))?;
-    } else {
-        print(&words(supervisor, &loaded))?;
-    }
+    let answer = match () {
+        () if args.nul => ui::status_porcelain(&loaded.run, supervisor, Lines::Nul),
+        () if args.porcelain => ui::status_porcelain(&loaded.run, supervisor, Lines::Quoted),
+        () if args.json => format!("{:#}\n", ui::status_json(&loaded.run, supervisor, &logs)).into_bytes(),
+        () => words(&place, supervisor, &loaded)?.into_bytes(),
+    };
+    print_long(&place.config, &answer)?;
     Ok(exit::OK)
 }
 
@@ -42,10 +45,10 @@ fn look(place: &Place, args: &StatusArgs) -> Result<(Supervisor, Loaded)> {
     Ok((supervisor.unwrap_or_default(), place.load(id.as_deref())?))
 }
 
-fn words(supervisor: Supervisor, loaded: &Loaded) -> String {
+fn words(place: &Place, supervisor: Supervisor, loaded: &Loaded) -> Result<String> {
     let logs = |task: &TaskName| loaded.dir.log(task).into();
-    let settings = Settings::detect(false, Verbosity::Normal);
-    ui::status(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout)
+    let settings = plain_settings(&place.config)?;
+    Ok(ui::status(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout))
 }
 
 /// Shows the state anew whenever the journal grows, and each second on a terminal, where the old one is
@@ -58,7 +61,7 @@ fn watch(place: &Place, args: &StatusArgs) -> Result<u8> {
     loop {
         let (supervisor, loaded) = look(place, args)?;
         let growth = Growth::watch(&loaded.dir.journal());
-        let mut text = words(supervisor, &loaded);
+        let mut text = words(place, supervisor, &loaded)?;
         if is_terminal {
             // What does not fit would scroll away and could not be overwritten.
             let rows = usize::from(term.size().0).saturating_sub(1).max(1);

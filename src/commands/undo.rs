@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::place::Place;
-use super::{narrate, print};
+use super::{narrate, print, ways};
 use crate::cli::UndoArgs;
 use crate::engine::Context;
 use crate::engine::undo::{Undo, prospect};
@@ -11,7 +11,7 @@ use crate::error::{Failure, exit};
 use crate::git;
 use crate::run::{Run, RunId, Task};
 use crate::store::{self, Holder, Journal, Loaded};
-use crate::ui::{self, Settings, Verbosity};
+use crate::ui;
 
 /// Takes a run's landings back off its target.
 pub fn undo(args: &UndoArgs) -> Result<u8> {
@@ -24,7 +24,7 @@ pub fn undo(args: &UndoArgs) -> Result<u8> {
     let Loaded { run, dir, tail } = place.load(Some(&id.0))?;
     refuse_interrupted(&place, &run)?;
     git::check_identity(&place.repo)?;
-    let look = Settings::detect(false, Verbosity::Normal).stdout;
+    let look = ways::plain_settings(&place.config)?.stdout;
     let disposable = place.disposable();
     let context = Context::new(place.repo, run.spec.clone(), dir.clone(), disposable).with_more_files();
     let check = run.spec.verify.as_ref().filter(|_| !args.no_verify).map(|v| v.command.to_string());

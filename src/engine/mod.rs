@@ -60,7 +60,7 @@ pub use recycling::Recycle;
 use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
 use crate::shim;
 use crate::store::Journal;
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 use control::Request;
 use foresight::Foresight;
 
@@ -333,6 +333,7 @@ impl Engine {
             return;
         }
         if self.run.apply(&record).is_ok() {
+            crate::sys::trace(|| ui::told(&self.run, &record));
             self.ui.event(&self.run, &record);
         }
     }

@@ -271,6 +271,27 @@ impl Git {
     }
 
     fn run_once(&self) -> Result<Output> {
+        let begun = Instant::now();
+        let output = self.run_untold();
+        crate::sys::trace(|| self.told(begun.elapsed(), &output));
+        output
+    }
+
+    /// For a trace: what is common to all calls is left out, and so is the environment, which may hold secrets.
+    fn told(&self, time: Duration, output: &Result<Output>) -> String {
+        let args: Vec<_> = self.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        let args = shlex::try_join(args.iter().map(AsRef::as_ref)).unwrap_or_else(|_| args.join(" "));
+        let end = match output.as_ref().map(|output| output.code) {
+            Ok(Some(0)) => String::new(),
+            Ok(Some(code)) => format!(", exit code {code}"),
+            Ok(None) => ", killed".to_owned(),
+            Err(e) => format!(", {e:#}"),
+        };
+        let dir = self.dir.as_ref().map(|dir| format!(" in {}", dir.display())).unwrap_or_default();
+        format!("git ({:.1} ms{end}){dir}: git {args}", time.as_secs_f64() * 1e3)
+    }
+
+    fn run_untold(&self) -> Result<Output> {
         let mut command = self.command();
         let stdin = match (&self.stdin, &self.stdin_file) {
             (Some(_), _) => Stdio::piped(),

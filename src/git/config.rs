@@ -35,6 +35,13 @@ impl Config {
         Config::list(Git::new().unpinned().git_dir(&repo.git_dir))
     }
 
+    /// These settings, each `KEY=VALUE`.
+    #[cfg(test)]
+    pub fn of(settings: &[&str]) -> Config {
+        let lines: Vec<String> = settings.iter().map(|line| line.replacen('=', "\n", 1) + "\0").collect();
+        parse(lines.concat().as_bytes())
+    }
+
     /// As `git` sees them.
     pub(super) fn list(git: Git) -> Result<Config> {
         Ok(parse(&git.args(["config", "--list", "-z"]).ok()?))

@@ -298,7 +298,7 @@ fn a_failure_half_way_is_undone() {
     let before = case.listing();
     let repo = case.sandbox.repository();
     let error = publish(&repo, &MAIN.into(), &case.old, &case.new, "").unwrap_err();
-    assert!(crate::error::render(&error).contains("the files are as they were"), "{error:?}");
+    assert!(crate::error::render(&error, || true).contains("the files are as they were"), "{error:?}");
     assert_eq!((case.sandbox.status(), case.listing()), (String::new(), before));
     assert_eq!(case.sandbox.oid(MAIN), case.old);
     case.tidy();

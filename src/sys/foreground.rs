@@ -33,9 +33,12 @@ pub fn run_in_foreground(
     command.status()
 }
 
+/// As long as it is there, keys that end programs don't end this one.
+pub(super) type Keys = (tokio::runtime::Runtime, [Signal; 2]);
+
 /// Catches what Ctrl-C and Ctrl-\ send. Unlike signals that are ignored, caught ones have their usual effect
 /// on a program that is started.
-fn outlive_keys() -> io::Result<(tokio::runtime::Runtime, [Signal; 2])> {
+pub(super) fn outlive_keys() -> io::Result<Keys> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let handlers = [signal(SignalKind::interrupt())?, signal(SignalKind::quit())?];

@@ -13,11 +13,13 @@ mod bring;
 mod foreground;
 #[cfg(target_os = "linux")]
 mod linux;
+mod pager;
 // Built for the tests on Linux as well, so that it can't rot there.
 #[cfg(any(not(target_os = "linux"), test))]
 #[cfg_attr(target_os = "linux", allow(dead_code))]
 mod portable;
 mod tool;
+mod trace;
 
 #[cfg(target_os = "linux")]
 use linux as platform;
@@ -27,6 +29,7 @@ use portable as platform;
 pub use background::run_in_background;
 pub use bring::{bring, discard};
 pub use foreground::{become_program, run_in_foreground};
+pub use pager::Pager;
 pub use platform::{
     Arrivals, Growth, available_memory, become_subreaper, descendants, file_clock, git_at_work,
     give_memory_back, is_plain_directory, load_average, lower_own_priority, make_fifo, marked,
@@ -35,6 +38,7 @@ pub use platform::{
 };
 pub use rustix::process::Signal;
 pub use tool::{Tool, ToolOutput};
+pub use trace::trace;
 
 /// A process, named so that it can't be mistaken for a later one of the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -72,7 +72,10 @@ pub fn agents(rows: &[AgentRow], look: &Look) -> String {
         Some(row) => format!("git parallel run -a {} TASK=PROMPT...", text::quote(&row.name.as_str().into())),
         None => "git config parallel.agent.NAME.cmd CMD".to_owned(),
     };
-    format!("{table}\n  {}\n", look.next(&next))
+    match look.advice {
+        true => format!("{table}\n{}", look.next_line(&next)),
+        false => table,
+    }
 }
 
 /// `agents --json`.

@@ -56,7 +56,7 @@ pub fn conflicts(found: &Conflicts, look: &Look) -> String {
         });
     }
     if let Some(next) = &found.next {
-        text.push_str(&format!("  {}\n", look.next(next)));
+        text.push_str(&look.next_line(next));
     }
     text
 }

@@ -15,6 +15,7 @@ pub(super) fn look() -> Look {
         unicode: true,
         width: usize::MAX,
         time_zone: TimeZone::UTC,
+        advice: true,
         cwd: Some("/home/ann/shop".into()),
     }
 }

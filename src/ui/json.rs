@@ -30,6 +30,11 @@ pub fn event(run: &Run, record: &Record) -> String {
     line.unwrap_or_default() + "\n"
 }
 
+/// An event for a trace, as `run --json` has it.
+pub fn told(run: &Run, record: &Record) -> String {
+    format!("event: {}", event(run, record).trim_end())
+}
+
 /// A conflict that is foreseen, as one line of `run --json`: of two tasks, or of one and the target.
 pub fn foreseen(run: &Run, at: Timestamp, one: &Foreseen) -> String {
     let event = "conflict-foreseen";

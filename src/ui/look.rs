@@ -35,6 +35,8 @@ pub struct Look {
     pub width: usize,
     /// The zone that times are told in.
     pub time_zone: TimeZone,
+    /// The next command is told (`advice.parallelNext`).
+    pub advice: bool,
     /// The directory that paths are shown relative to, where that is shorter.
     pub cwd: Option<PathBuf>,
 }
@@ -91,6 +93,11 @@ impl Look {
     pub fn next(&self, command: &str) -> String {
         let arrow = if self.unicode { "→" } else { "->" };
         format!("{} {command}", self.paint(Mark::Doing, arrow))
+    }
+
+    /// The same on a line of its own, for whom wants to know.
+    pub(super) fn next_line(&self, command: &str) -> String {
+        if self.advice { format!("  {}\n", self.next(command)) } else { String::new() }
     }
 
     /// Text cut to a width. Colours in it stay whole.

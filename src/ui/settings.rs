@@ -70,6 +70,22 @@ impl Settings {
         }
         settings
     }
+
+    /// The same with colours always or never, whatever the streams are.
+    #[must_use]
+    pub fn colored(mut self, color: Option<bool>) -> Settings {
+        for look in [&mut self.stdout, &mut self.stderr] {
+            look.color = color.unwrap_or(look.color);
+        }
+        self
+    }
+
+    /// The same with or without telling the next command.
+    #[must_use]
+    pub fn advising(mut self, advice: bool) -> Settings {
+        (self.stdout.advice, self.stderr.advice) = (advice, advice);
+        self
+    }
 }
 
 impl Surroundings<'_> {
@@ -85,6 +101,7 @@ impl Surroundings<'_> {
             unicode: self.unicode(),
             width: usize::MAX,
             time_zone: TimeZone::UTC,
+            advice: true,
             cwd: None,
         };
         Settings {

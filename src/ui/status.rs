@@ -68,10 +68,10 @@ pub(super) fn header(run: &Run, supervisor: Supervisor, now: Timestamp, look: &L
         run.tip.short()
     ));
     if state == RunState::Interrupted && run.undoing.is_some() {
-        text.push_str(&format!("  {}\n", look.next(next::UNDO_INTERRUPTED)));
+        text.push_str(&look.next_line(next::UNDO_INTERRUPTED));
     } else if state == RunState::Interrupted {
         text.push_str("Its work is kept, and agents that still run go on.\n");
-        text.push_str(&format!("  {}\n", look.next(next::INTERRUPTED)));
+        text.push_str(&look.next_line(next::INTERRUPTED));
     }
     text.push('\n');
     text

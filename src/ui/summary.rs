@@ -60,7 +60,7 @@ fn needs(run: &Run, logs: Logs, look: &Look, most: usize) -> String {
         text.push_str(&format!("{}\n", look.bold(&header)));
         let width = look::name_width(tasks.iter().take(most).copied());
         for task in tasks.iter().take(most) {
-            let next = next::for_task(run, task).map(|command| look.next(&command));
+            let next = next::for_task(run, task).filter(|_| look.advice).map(|command| look.next(&command));
             let body = std::iter::once(colored(run, task, look));
             text.push_str(&entry(task, width, body.chain(places(run, task, logs, look)).chain(next)));
         }
@@ -86,7 +86,7 @@ fn entry(task: &Task, width: usize, body: impl Iterator<Item = String>) -> Strin
 fn folded(all: usize, most: usize, look: &Look) -> String {
     match all.saturating_sub(most) {
         0 => String::new(),
-        more => format!("  {} {more} more\n  {}\n", look.ellipsis(), look.next(next::STATUS)),
+        more => format!("  {} {more} more\n{}", look.ellipsis(), look.next_line(next::STATUS)),
     }
 }
 
@@ -166,8 +166,8 @@ fn rolled_back(run: &Run, look: &Look) -> String {
     let (target, spoiler) = (words::name(&run.spec.target), words::task(spoiler));
     let header = format!("Nothing landed, because {spoiler} did not (--atomic); {target} is as it was.");
     let kept = format!("Rolled back, their branches and worktrees kept: {}", words::listed(&names, 6));
-    let next = look.next(&format!("git parallel {verb} {spoiler}   takes the others up again, too"));
-    format!("{}\n  {kept}\n  {next}\n", look.bold(&header))
+    let next = look.next_line(&format!("git parallel {verb} {spoiler}   takes the others up again, too"));
+    format!("{}\n  {kept}\n{next}", look.bold(&header))
 }
 
 /// Tasks that could not start, and how they can.
@@ -184,7 +184,7 @@ fn blocked(run: &Run, look: &Look) -> String {
     let names: Vec<String> = blocked.iter().map(|t| text::quote(&Text::from(t.name().0.as_str()))).collect();
     let header = format!("Not started: {}", words::listed(&why, 6));
     let command = format!("git parallel retry {}   once that has landed", names.join(" "));
-    format!("{}\n  {}\n", look.bold(&header), look.next(&command))
+    format!("{}\n{}", look.bold(&header), look.next_line(&command))
 }
 
 /// Finished tasks of a run that does not land them, or that was stopped before it could.
@@ -211,7 +211,7 @@ fn waiting(run: &Run, look: &Look, most: usize) -> String {
         text.push_str(&format!("  {} {} more\n", look.ellipsis(), tasks.len() - most));
     }
     let one = tasks.first().filter(|_| tasks.len() == 1).and_then(|task| next::for_task(run, task));
-    text.push_str(&format!("  {}\n", look.next(&one.unwrap_or_else(|| next::LAND_ALL.to_owned()))));
+    text.push_str(&look.next_line(&one.unwrap_or_else(|| next::LAND_ALL.to_owned())));
     text
 }
 

@@ -43,7 +43,7 @@ pub fn undo(run: &Run, prospect: &Prospect, trial: bool, check: Option<&str>, lo
         Some(last) => {
             let (old, new) = (prospect.onto.short(), last.commit.short());
             let command = format!("git revert {old}..{new}   on {target} brings it all back");
-            lines.push_str(&format!("  {}\n", look.next(&command)));
+            lines.push_str(&look.next_line(&command));
         }
         None => {}
     }

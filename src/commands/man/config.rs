@@ -3,7 +3,7 @@
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::sections::Section;
-use super::{commands, head, see_also, settings, tagged, variables};
+use super::{commands, head, see_also, settings, tagged, variables, ways};
 
 /// The page's name.
 pub const NAME: &str = "git-parallel-config";
@@ -37,7 +37,7 @@ pub const fn key(
 }
 
 /// All keys.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("THE RUN", &settings::RUN),
     ("AGENTS", &settings::AGENTS),
     ("WHERE AGENTS RUN", &settings::RUNNERS),
@@ -47,6 +47,7 @@ const GROUPS: [Group; 9] = [
     ("CONFLICTS", &settings::CONFLICTS),
     ("WORKTREES", &settings::WORKTREES),
     ("HOOKS AND NOTICES", &settings::HOOKS),
+    ("HOW ANSWERS LOOK", &ways::ANSWERS),
 ];
 
 const DESCRIPTION: [&str; 3] = [
@@ -118,6 +119,7 @@ pub fn page() -> String {
         settings.iter().for_each(|setting| entry(&mut roff, setting));
     }
     tagged(&mut roff, &VALUES);
+    tagged(&mut roff, &ways::READ);
     variables::SECTIONS.into_iter().for_each(|section| tagged(&mut roff, section));
     roff.control("SH", ["EXAMPLES"]);
     commands(&mut roff, &EXAMPLES);

@@ -6,7 +6,7 @@ use super::sections::Section;
 pub const SECTIONS: [&Section; 4] = [&ENVIRONMENT, &OF_HOOKS, &OF_RESOLVERS, &OF_RUNNERS];
 
 const ENVIRONMENT: Section = Section {
-    title: "ENVIRONMENT",
+    title: "ENVIRONMENT OF AGENTS",
     intro: "An agent has the environment that the run was started with, less what ties git to one repository (GIT_DIR \
             and the like), and these. So have the setup, the check (see VERIFICATION of git-parallel-run(1)), the \
             command that resolve runs, and, as far as they apply, hooks. The program itself reads none of them.",

@@ -217,6 +217,7 @@ impl<'a> Undo<'a> {
         let written = self.journal.append(&record).and_then(|()| self.journal.sync());
         written.with_context(|| format!("cannot write {}", journal.display()))?;
         self.run.apply(&record)?;
+        crate::sys::trace(|| ui::told(&self.run, &record));
         Ok(())
     }
 
