@@ -265,3 +265,65 @@ fn in_a_submodule_it_works_on_that() {
     assert_eq!(sandbox.git(&["rev-parse", "main"]), above);
     assert_eq!(sandbox.git(&["status", "--porcelain"]), " M lib");
 }
+
+#[test]
+fn a_mistyped_name_gets_the_nearest_known_one() {
+    let sandbox = after_a_run();
+    sandbox.git(&["branch", "develop"]);
+    let id = sandbox.status()["run"]["id"].as_str().unwrap().to_owned();
+    let wrong = format!("{}Z", &id[..id.len() - 1]);
+    let prompt = sandbox.root.join("plan.toml");
+    fs::write(&prompt, "[[task]]\nname = 'a'\ncomand = 'true'\n").unwrap();
+    let near_run = format!("did you mean '{id}'?");
+    for (args, hint) in [
+        (&["statsu"][..], "hint: did you mean 'status'?\n"),
+        (&["run", "--dryrun", "a"], "hint: did you mean '--dry-run'?\n"),
+        (&["run", "--strategy", "sqash", "a", "--", "true"], "hint: did you mean 'squash'?\n"),
+        (&["schema", "pln"], "hint: did you mean 'plan'?\n"),
+        (&["retry", "bda"], "hint: did you mean 'bad'?\n"),
+        (&["land", "goood"], "hint: did you mean 'good'?\n"),
+        (&["resolve", "Bad"], "hint: did you mean 'bad'?\n"),
+        (&["abort", "bda"], "hint: did you mean 'bad'?\n"),
+        (&["cleanup", "bda"], "hint: did you mean 'bad'?\n"),
+        (&["logs", "bda"], "hint: did you mean 'bad'?\n"),
+        (&["logs", "--run", &wrong], &near_run),
+        (&["status", &wrong], &near_run),
+        (&["report", &wrong], &near_run),
+        (&["undo", &wrong], &near_run),
+        (&["wait", &wrong], &near_run),
+        (&["resume", &wrong], &near_run),
+        (&["cleanup", "--run", &wrong], &near_run),
+        (&["run", "-n", "--into", "devlop", "a", "--", "true"], "hint: did you mean 'develop'?\n"),
+        (&["run", "-n", "--base", "devlop", "a", "--", "true"], "hint: did you mean 'develop'?\n"),
+        (&["conflicts", "devlop"], "hint: did you mean 'develop'?\n"),
+        (&["conflicts", "--into", "devlop", "develop"], "hint: did you mean 'develop'?\n"),
+        (&["run", "-n", "-a", "cluade", "a=x"], "hint: did you mean 'claude'?\n"),
+        (&["run", "-n", "--on-conflict", "cluade", "a", "--", "true"], "hint: did you mean 'claude'?\n"),
+        (&["run", "-n", "--runner", "slrum", "a", "--", "true"], "hint: did you mean 'slurm'?\n"),
+        (&["run", "-n", "-f", prompt.to_str().unwrap(), "--", "true"], "did you mean 'command'?"),
+    ] {
+        let output = parallel(&sandbox, args);
+        assert!(output.code > 0 && output.stderr.contains(hint), "{args:?}: {}", output.stderr);
+        assert!(output.stderr.starts_with("error: ") && !output.stderr.contains("tip:"), "{args:?}");
+        assert_eq!(output.stdout, "", "{args:?}");
+    }
+    // What is like nothing known gets no guess.
+    assert!(!parallel(&sandbox, &["retry", "zebra"]).stderr.contains("did you mean"));
+}
+
+#[test]
+fn below_an_interrupted_run_everything_points_to_resume() {
+    let sandbox = Sandbox::new();
+    let agent = sandbox.agent("mark up; await go; echo x >x; commit");
+    let running = sandbox.spawn_run(&["slow"], &agent);
+    sandbox.await_mark("up");
+    assert_eq!(parallel(&sandbox, &[]).expect(0).stderr, "", "it is seen to");
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    for args in [&[][..], &["status"], &["run", "-n", "other", "--", "true"], &["retry", "slow"], &["land"]] {
+        parallel(&sandbox, args).tells(&["interrupted", "git parallel resume", "git parallel abort"]);
+    }
+    sandbox.mark("go");
+    parallel(&sandbox, &["resume"]).expect(0);
+    assert_eq!(parallel(&sandbox, &[]).expect(0).stderr, "");
+}

@@ -149,12 +149,7 @@ impl Registry {
 
     /// The name that is most like this one, if one is.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        let likeness = |agent: &'_ Agent| strsim::jaro_winkler(&agent.name, name);
-        let likely = self.agents.iter().map(|agent| (likeness(agent), agent.name.as_str()));
-        likely
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .filter(|(likeness, _)| *likeness > 0.75)
-            .map(|(_, name)| name)
+        crate::plan::nearest(name, self.agents.iter().map(|agent| agent.name.as_str()))
     }
 
     /// The names of those that can be called.

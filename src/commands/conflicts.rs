@@ -123,13 +123,11 @@ fn unknown(place: &Place, run: Option<&Run>, name: &Text) -> anyhow::Error {
     let tasks = run.into_iter().flat_map(|run| &run.tasks).map(|task| task.name().0.clone());
     let branches = git::list(&place.repo, "refs/heads/").unwrap_or_default();
     let branches = branches.iter().map(|(full, _)| short(full).to_string());
-    let asked = name.to_string();
-    let likeness = |known: String| (strsim::jaro_winkler(&known, &asked), known);
-    let nearest = tasks.chain(branches).map(likeness).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = crate::plan::nearest(&name.to_string(), tasks.chain(branches));
     let message = format!("'{}' names no branch, task or commit", ui::name(name.as_bstr()));
     let failure = Failure::new(exit::REFUSED, message);
-    match nearest.filter(|(likeness, _)| *likeness > 0.7) {
-        Some((_, nearest)) => failure.hint(format!("did you mean '{}'?", ui::name(nearest.as_bytes()))),
+    match nearest {
+        Some(nearest) => failure.hint(format!("did you mean '{}'?", ui::name(nearest.as_bytes()))),
         None => failure.hint("see which there are: git branch; git parallel status"),
     }
     .into()

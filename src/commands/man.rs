@@ -16,11 +16,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::ErrorKind;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use super::print;
@@ -235,43 +234,9 @@ fn examples(roff: &mut Roff, command: &clap::Command) {
     }
 }
 
-/// Prints what clap has to say (help, version, or a usage error) and gives the exit code. Where the manual is
-/// installed, `--help` on a terminal opens it instead.
-pub fn explain(usage: &clap::Error) -> ExitCode {
-    // `git parallel` alone prints the short help, as an answer.
-    if usage.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = Cli::command().print_help();
-        return ExitCode::SUCCESS;
-    }
-    open_manual(usage);
-    // A reader that went away is no reason to fail.
-    let _ = usage.print();
-    if let Some(tip) = tip(usage) {
-        super::narrate(&format!("\n{tip}\n"));
-    }
-    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(exit::USAGE))
-}
-
-/// What clap's own words leave open.
-fn tip(usage: &clap::Error) -> Option<String> {
-    let about = |kind| usage.get(kind).map(ToString::to_string).unwrap_or_default();
-    match usage.kind() {
-        // clap suggests only what is very much alike; two letters that changed places are not.
-        ErrorKind::InvalidSubcommand if usage.get(ContextKind::SuggestedSubcommand).is_none() => {
-            let typed = about(ContextKind::InvalidSubcommand);
-            let cli = Cli::command();
-            let known = cli.get_subcommands().filter(|c| !c.is_hide_set()).map(clap::Command::get_name);
-            let nearest = known.min_by_key(|name| strsim::damerau_levenshtein(name, &typed))?;
-            let near = strsim::damerau_levenshtein(nearest, &typed) <= 2;
-            near.then(|| format!("hint: did you mean 'git parallel {nearest}'?"))
-        }
-        _ => None,
-    }
-}
-
 /// Opens the man page of the command that `--help` was asked of, in place of the help: only on a terminal,
 /// and only if the page is installed. Returns if there is none to open.
-fn open_manual(usage: &clap::Error) {
+pub fn open_manual(usage: &clap::Error) {
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .take_while(|word| word != "--")

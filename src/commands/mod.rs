@@ -25,6 +25,7 @@ mod schema;
 mod status;
 mod touches;
 mod undo;
+mod usage;
 mod wait;
 mod ways;
 
@@ -36,7 +37,7 @@ use crate::cli::{Command, OutputArgs};
 use crate::git::Config;
 use crate::ui::{Settings, Verbosity};
 
-pub use man::explain;
+pub use usage::explain;
 pub use ways::hints_wanted;
 
 /// Carries out a command and gives the exit code.

@@ -183,13 +183,16 @@ fn no_run() -> anyhow::Error {
 
 fn no_such_run(id: &str, ids: &[RunId]) -> anyhow::Error {
     let failure = Failure::new(exit::FAILURE, format!("there is no run '{}'", crate::ui::one_line(id)));
+    failure
+        .hint(nearest_run(id, ids).unwrap_or_else(|| "see which there are: git parallel list".to_owned()))
+        .into()
+}
+
+/// The run that an id was probably meant to be, as a hint.
+pub fn nearest_run(id: &str, ids: &[RunId]) -> Option<String> {
     // The four characters at the end are what tells runs of a day apart, and what people type.
     let near = |known: &&RunId| known.0.ends_with(id) || strsim::damerau_levenshtein(&known.0, id) <= 2;
-    match ids.iter().rev().find(near).filter(|_| id.len() > 2) {
-        Some(near) => failure.hint(format!("did you mean '{near}'?")),
-        None => failure.hint("see which there are: git parallel list"),
-    }
-    .into()
+    ids.iter().rev().find(near).filter(|_| id.len() > 2).map(|near| format!("did you mean '{near}'?"))
 }
 
 /// The names given on the command line as tasks of the run; an unknown one is refused with the nearest.
@@ -203,13 +206,12 @@ pub fn known_task(run: &Run, name: &str) -> Result<TaskName> {
     if run.task(&wanted).is_some() {
         return Ok(wanted);
     }
-    let likeness = |t: &crate::run::Task| strsim::jaro_winkler(&t.name().0, name);
-    let nearest = run.tasks.iter().map(|t| (likeness(t), t.name())).max_by(|a, b| a.0.total_cmp(&b.0));
+    let nearest = crate::plan::nearest(name, run.tasks.iter().map(|task| task.name().0.as_str()));
     let shown = crate::ui::one_line(name);
     let failure = Failure::new(exit::FAILURE, format!("run {} has no task '{shown}'", run.spec.id));
     Err(match nearest {
-        Some((likeness, nearest)) if likeness > 0.7 => failure.hint(format!("did you mean '{nearest}'?")),
-        _ => failure.hint("see which there are: git parallel status"),
+        Some(nearest) => failure.hint(format!("did you mean '{nearest}'?")),
+        None => failure.hint("see which there are: git parallel status"),
     }
     .into())
 }

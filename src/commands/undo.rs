@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::place::Place;
+use super::place::{Place, nearest_run};
 use super::{narrate, print, ways};
 use crate::cli::UndoArgs;
 use crate::engine::Context;
@@ -50,7 +50,8 @@ fn has_landed(run: &Run) -> bool {
 fn choose(place: &Place, name: Option<&str>) -> Result<RunId> {
     let ids = store::list(&place.layout)?;
     if let Some(name) = name {
-        let id = ids.into_iter().find(|id| id.0 == name).ok_or_else(|| no_record(name))?;
+        let known = ids.iter().find(|id| id.0 == name).cloned();
+        let id = known.ok_or_else(|| no_record(name, nearest_run(name, &ids)))?;
         return match has_landed(&store::load(&place.layout, &id)?.run) {
             true => Ok(id),
             false => Err(Failure::new(
@@ -77,10 +78,10 @@ fn choose(place: &Place, name: Option<&str>) -> Result<RunId> {
     Ok(run.spec.id.clone())
 }
 
-fn no_record(id: &str) -> anyhow::Error {
+fn no_record(id: &str, near: Option<String>) -> anyhow::Error {
     Failure::new(exit::FAILURE, format!("there is no record of a run '{}'", ui::one_line(id)))
         .safe("Nothing was changed.")
-        .hint("see which there are: git parallel list")
+        .hint(near.unwrap_or_else(|| "see which there are: git parallel list".to_owned()))
         .hint(BY_HAND)
         .into()
 }

@@ -4,11 +4,13 @@
 
 pub mod file;
 mod name;
+mod nearest;
 mod prompt;
 mod slug;
 mod template;
 
 pub use name::{Own, Request, Wanted, for_each_agent, parse_requests};
+pub use nearest::nearest;
 pub use template::{Placeholders, expand, mentions};
 
 use std::time::Duration;

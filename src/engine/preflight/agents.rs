@@ -265,12 +265,23 @@ pub(super) fn check_resolver(
     let asked = asked?;
     let registry = registry(config);
     let Some(agent) = std::str::from_utf8(asked.as_bstr()).ok().and_then(|name| registry.get(name)) else {
+        problems.extend(mistyped_resolver(&registry, asked));
         return Some(Resolver::Command(asked.clone()));
     };
     if !agent.is_found() {
         problems.push(not_found(&registry, agent));
     }
     Some(Resolver::Agent(agent.call(&[])))
+}
+
+/// One word that no shell can run is no command; if it is like an agent's name, that was meant.
+fn mistyped_resolver(registry: &Registry, asked: &Text) -> Option<Problem> {
+    let word = std::str::from_utf8(asked.as_bstr()).ok()?;
+    let is_name = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let near = registry.nearest(word).filter(|_| is_name && !agents::find(asked.as_os_str()))?;
+    let what =
+        format!("what is to settle conflicts, '{word}', is neither a known agent nor a command on PATH");
+    Some(Problem::new(what, format!("did you mean '{near}'?")))
 }
 
 fn named<'a>(registry: &'a Registry, name: &str) -> Result<&'a agents::Agent, Problem> {
@@ -290,7 +301,7 @@ fn unknown(registry: &Registry, name: &str) -> Problem {
 fn not_found(registry: &Registry, agent: &agents::Agent) -> Problem {
     let found = registry.found();
     let hint = if found.is_empty() {
-        "no agent that is known is; check PATH, or install one: git parallel agents".to_owned()
+        "no known agent is on PATH: install one, or mend PATH (see git parallel agents)".to_owned()
     } else {
         format!("check PATH, or take one that is there: {}", found.join(", "))
     };

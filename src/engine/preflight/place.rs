@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
+use crate::error::Failure;
 use crate::git::{self, Config, Head, Repository};
 use crate::run::{Oid, Pacing, Strategy, Text, full_branch_name};
 use crate::store::{self, Layout, Lock};
@@ -141,18 +142,16 @@ fn current_branch(repo: &Repository, problems: &mut Vec<Problem>) -> Option<Text
 
 fn no_such_branch(repo: &Repository, name: &Text) -> Problem {
     let what = format!("there is no branch '{name}' to land on");
-    let known = git::list(repo, "refs/heads/").unwrap_or_default();
-    let name = name.to_string();
-    let nearest = known
-        .iter()
-        .map(|(full, _)| short_name(full).to_string())
-        .map(|branch| (strsim::jaro_winkler(&branch, &name), branch))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, branch)) => Problem::new(what, format!("did you mean '{branch}'?")),
+    match nearest_branch(repo, name) {
+        Some(branch) => Problem::new(what, format!("did you mean '{branch}'?")),
         None => Problem::new(what, format!("create it first: git branch {name}")),
     }
+}
+
+/// The branch that a name was probably meant to be.
+fn nearest_branch(repo: &Repository, name: &Text) -> Option<String> {
+    let known = git::list(repo, "refs/heads/").unwrap_or_default();
+    crate::plan::nearest(&name.to_string(), known.iter().map(|(full, _)| short_name(full).to_string()))
 }
 
 /// The commit that task branches start from.
@@ -164,7 +163,14 @@ pub(super) fn find_base(
 ) -> Option<Oid> {
     let Some(rev) = asked else { return Some(tip.clone()) };
     git::resolve(repo, rev)
-        .map_err(|e| problems.push(Problem::plain(format!("--base {rev} names no commit: {e:#}"))))
+        .map_err(|e| {
+            let why = if e.is::<Failure>() { String::new() } else { format!(": {e:#}") };
+            let what = format!("--base {rev} names no commit{why}");
+            problems.push(match nearest_branch(repo, rev) {
+                Some(branch) => Problem::new(what, format!("did you mean '{branch}'?")),
+                None => Problem::new(what, "see which branches and tags there are: git branch -a; git tag"),
+            });
+        })
         .ok()
 }
 

@@ -129,7 +129,9 @@ fn unknown(config: &Config, name: &str) -> Problem {
     let mut known = vec![Runner::LOCAL, SLURM];
     known.extend(config.subsections("parallel.runner."));
     let what = format!("no runner is known as '{}'", name.escape_debug());
-    let hint = format!("known are {}; to add one: man git-parallel-runners", known.join(", "));
+    let near = crate::plan::nearest(name, known.iter().copied());
+    let near = near.map(|near| format!("did you mean '{near}'?\n")).unwrap_or_default();
+    let hint = format!("{near}known are {}; to add one: man git-parallel-runners", known.join(", "));
     Problem::new(what, hint)
 }
 

@@ -2,12 +2,13 @@
 
 use super::contracts;
 use super::draft::{self, Draft, Name, Together};
-use super::fields::{Fields, nearest};
+use super::fields::Fields;
 use super::node::{Entry, Kind, Node, quoted};
 use super::settings::{Phase, Settings};
 use super::shape::{DEFAULTS, HOOKS, PLAN, TASK, strategies};
 use super::{Plan, Problem, Prompt, execution, issues};
 use crate::plan::name;
+use crate::plan::nearest;
 use crate::run::{Hooks, Strategy, TaskName, Text};
 
 pub(super) const HOW_TO_WRITE_TASKS: &str =

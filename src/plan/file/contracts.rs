@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::Problem;
-use super::fields::{Fields, nearest};
+use super::fields::Fields;
 use super::node::{Entry, Kind, Node, quoted};
 use super::shape::CONTRACT;
+use crate::plan::nearest;
 use crate::plan::prompt::Contract;
 
 /// A contract, if it is whole, and the lines of the names in it: whether there are such tasks is known later.

@@ -3,6 +3,7 @@
 use super::Problem;
 use super::node::{Entry, Kind, Node, quoted};
 use super::shape::Shape;
+use crate::plan::nearest;
 
 /// Words that other tools have for our keys.
 const SYNONYMS: [(&str, &str); 24] = [
@@ -222,22 +223,4 @@ impl<'p> Fields<'p> {
 fn near_key(key: &str, known: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
     let synonym = SYNONYMS.iter().find(|(word, _)| word.eq_ignore_ascii_case(key)).map(|(_, ours)| *ours);
     synonym.filter(|ours| known.clone().any(|key| key == *ours)).or_else(|| nearest(key, known))
-}
-
-/// The one of `known` that `word` is probably a slip for.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Nobody slips at such length, and comparing costs its square.
-    const MOST: usize = 100;
-    if word.len() > MOST {
-        return None;
-    }
-    let word = word.to_lowercase().replace('-', "_");
-    let likeness = |known: &str| strsim::jaro_winkler(&known.to_lowercase().replace('-', "_"), &word);
-    known
-        .take(1000)
-        .filter(|known| known.len() <= MOST)
-        .map(|known| (likeness(known), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Problem;
-use super::fields::nearest;
 use super::node::quoted;
+use crate::plan::nearest;
 
 /// A task as its dependencies see it.
 pub(super) struct Link {
