@@ -19,7 +19,7 @@ pub fn examples(readme: &str) -> Vec<Example> {
                 (Some(command), _) => {
                     examples.push(Example { command: command.to_owned(), output: Vec::new() });
                 }
-                (None, Some(last)) => match line.strip_prefix("> ").filter(|_| last.output.is_empty()) {
+                (None, Some(last)) => match further(line).filter(|_| last.output.is_empty()) {
                     Some(more) => last.command = format!("{}\n{more}", last.command),
                     None => last.output.push(line.to_owned()),
                 },
@@ -28,6 +28,11 @@ pub fn examples(readme: &str) -> Vec<Example> {
         }
     }
     examples
+}
+
+/// A further line of a command; an empty one has no blank at its end.
+fn further(line: &str) -> Option<&str> {
+    if line == ">" { Some("") } else { line.strip_prefix("> ") }
 }
 
 /// A line without what differs from one time to the next. `None`: a line that need not be there.

@@ -7,6 +7,7 @@ mod examples;
 mod install;
 mod offers;
 mod readme;
+mod recipes;
 mod sandbox;
 mod tutorial;
 

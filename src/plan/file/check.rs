@@ -74,7 +74,7 @@ fn strategy(top: &mut Fields) -> Option<Strategy> {
     let found = Strategy::ALL.into_iter().find(|strategy| strategy.name() == word);
     if found.is_none() {
         let mut what = format!("expected one of {}, not {}", names.join(", "), quoted(&word));
-        if let Some(near) = nearest(&word, names.into_iter()) {
+        if let Some(near) = nearest(&word, names) {
             what = format!("{what}; did you mean '{near}'?");
         }
         top.wrong(line, "strategy", what);
