@@ -278,7 +278,7 @@ fn abort_of_one_task_lets_the_others_go_on() {
     sandbox.await_mark("up-b");
     sandbox.parallel(&["abort", "nobody"]).expect(1).tells(&["no task 'nobody'"]);
     sandbox.parallel(&["abort", "queued"]).expect(0);
-    sandbox.parallel(&["abort", "a"]).expect(0).tells(&["a is aborted", "shop.worktrees/a"]);
+    sandbox.parallel(&["abort", "a"]).expect(0).tells(&["a: aborted", "shop.worktrees/a"]);
     assert_eq!(sandbox.state("b"), "running");
     sandbox.mark("go-b");
     let output = running.wait().expect(1);

@@ -221,7 +221,7 @@ fn tasks_of_the_latest_run_are_compared_by_their_names() {
     sandbox
         .parallel(&["conflicts", "one"])
         .expect(3)
-        .tells(&["task 'one' is landed and has no branch feature/one"]);
+        .tells(&["task 'one' (landed) has no branch feature/one"]);
     // Nothing of the run is left: it is about branches again.
     sandbox.git(&["worktree", "remove", "--force", "../shop.worktrees/copy"]);
     sandbox.git(&["branch", "-qD", "feature/copy"]);

@@ -158,7 +158,7 @@ fn a_run_that_goes_on_or_was_interrupted_says_so() {
 #[test]
 fn without_such_a_run_it_says_which_there_are() {
     let sandbox = Sandbox::new();
-    sandbox.parallel(&["report"]).expect(1).tells(&["there was no run", "git parallel run"]);
+    sandbox.parallel(&["report"]).expect(1).tells(&["no run in this repository", "git parallel run"]);
     sandbox.run(&["auth"], &sandbox.simple_agent()).expect(0);
     let id = report(&sandbox)["run"]["id"].as_str().unwrap().to_owned();
     sandbox.parallel(&["report", &id]).expect(0).tells(&[&id]);

@@ -21,7 +21,7 @@ pub fn abort(args: &AbortArgs) -> Result<u8> {
     } else if loaded.run.finished_at.is_none() {
         abort_interrupted(&id, tasks)?;
     } else {
-        return Err(Failure::new(exit::FAILURE, format!("run {id} is over: there is nothing to stop"))
+        return Err(Failure::new(exit::FAILURE, format!("run {id} has ended: there is nothing to stop"))
             .hint("see how it ended: git parallel status")
             .into());
     }
@@ -54,7 +54,7 @@ fn abort_living(place: &Place, loaded: &Loaded, tasks: &[TaskName]) -> Result<()
     }
     let run = super::follow::until(place, &run.spec.id, tasks, |run, task| run.is_at_rest(task))?;
     for task in tasks.iter().filter_map(|name| run.task(name)) {
-        narrate(&format!("{} is {}; its work is kept in {}\n", task.name(), task.state, task.spec.worktree));
+        narrate(&format!("{}: {}; its work is kept in {}\n", task.name(), task.state, task.spec.worktree));
     }
     Ok(())
 }

@@ -115,7 +115,7 @@ fn branch(place: &Place, run: Option<&Run>, name: Text) -> Result<Branch> {
 
 fn no_branch(task: &Task) -> anyhow::Error {
     let (name, branch) = (ui::name(task.name().0.as_bytes()), ui::name(task.spec.branch.as_bstr()));
-    let message = format!("task '{name}' is {} and has no branch {branch}", task.state);
+    let message = format!("task '{name}' ({}) has no branch {branch}", task.state);
     Failure::new(exit::REFUSED, message).hint("see where the tasks stand: git parallel status").into()
 }
 
@@ -166,6 +166,10 @@ fn target(
 
 fn current_branch(place: &Place) -> Result<Text> {
     match git::head(&place.repo.git_dir)? {
+        Head::Branch(full) if git::branch_tip(&place.repo, &full)?.is_none() => {
+            let message = format!("branch '{}' has no commit yet", ui::name(short(&full).as_bstr()));
+            Err(Failure::new(exit::REFUSED, message).hint("make a first commit: git commit").into())
+        }
         Head::Branch(full) => Ok(short(&full)),
         Head::Detached(_) => {
             Err(Failure::new(exit::REFUSED, "HEAD is detached, so there is no current branch")

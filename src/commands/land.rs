@@ -39,7 +39,7 @@ fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
         if let Some(undone) = why_not_again(run, other) {
             return Err(undone);
         }
-        let message = format!("task '{}' is {}: there is nothing to land", other.name(), other.state);
+        let message = format!("task '{}' ({}) has nothing to land", other.name(), other.state);
         return Err(Failure::new(exit::FAILURE, message)
             .safe(format!("Its branch {} is as it was.", other.spec.branch))
             .hint("see where the tasks stand: git parallel status")
@@ -66,8 +66,11 @@ fn chosen(run: &Run, names: &[String]) -> Result<Vec<TaskName>> {
 fn refuse_some_of_all(run: &Run) -> Result<()> {
     let missing = run.tasks.iter().find(|task| !task.may_land() && !task.state.is_success());
     let Some(task) = missing else { return Ok(()) };
-    let message =
-        format!("this run lands all of its tasks or none, and task '{}' is {}", task.name(), task.state);
+    let message = format!(
+        "this run lands all of its tasks or none, and task '{}' ({}) can't be landed",
+        task.name(),
+        task.state
+    );
     Err(Failure::new(exit::FAILURE, message)
         .safe("Every branch is as it was.")
         .hint(format!("to run it again, and land them all after that: git parallel retry {}", task.name()))

@@ -176,7 +176,7 @@ pub fn bad_config(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn no_run() -> anyhow::Error {
-    Failure::new(exit::FAILURE, "there was no run in this repository yet")
+    Failure::new(exit::FAILURE, "no run in this repository has a record")
         .hint("start one: git parallel run TASK... -- AGENT")
         .into()
 }

@@ -74,13 +74,15 @@ fn check_state(run: &Run, task: &Task) -> Result<()> {
     if resolvable {
         return Ok(());
     }
-    let message = format!("task '{}' is {}: it has no conflict to resolve", task.name(), task.state);
+    let message = format!("task '{}' ({}) has no conflict to resolve", task.name(), task.state);
     let failure = Failure::new(exit::FAILURE, message);
     let land = matches!(task.state, TaskState::Finished | TaskState::Held);
-    let next =
-        if land { format!("git parallel land {}", task.name()) } else { "git parallel status".to_owned() };
-    let why = if run.finished_at.is_none() { "the run goes on" } else { "next" };
-    Err(failure.hint(format!("{why}: {next}")).into())
+    let hint = match (land, run.finished_at) {
+        (true, _) => format!("to land it: git parallel land {}", task.name()),
+        (false, None) => "the run goes on; see how far it is: git parallel status".to_owned(),
+        (false, Some(_)) => "see where the tasks stand: git parallel status".to_owned(),
+    };
+    Err(failure.hint(hint).into())
 }
 
 /// Somebody may have removed the worktree; the branch is enough to make it again.

@@ -16,7 +16,7 @@ pub fn resume(args: &ResumeArgs) -> Result<u8> {
     if loaded.run.finished_at.is_some() {
         // Its supervisor may have died in between.
         crate::engine::control::forget(&loaded.dir.control());
-        narrate(&format!("run {id} came to its end: there is nothing to resume\n"));
+        narrate(&format!("run {id} has ended: there is nothing to resume\n"));
         return Ok(loaded.run.exit_code());
     }
     let settings = settings_of(&place.config, &args.output)?;

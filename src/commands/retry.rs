@@ -33,7 +33,7 @@ fn check(run: &Run, tasks: &[TaskName]) -> Result<()> {
             if let Some(undone) = why_not_again(run, task) {
                 return Err(undone);
             }
-            let message = format!("task '{}' is {}: there is nothing to retry", task.name(), task.state);
+            let message = format!("task '{}' ({}) is not to be run again", task.name(), task.state);
             Err(Failure::new(exit::FAILURE, message)
                 .hint("see where the tasks stand: git parallel status")
                 .into())

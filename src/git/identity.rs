@@ -126,9 +126,10 @@ pub(super) fn may_differ(repo: &Repository) -> bool {
 
 fn unknown(error: anyhow::Error) -> anyhow::Error {
     let Some(error) = error.downcast_ref::<GitError>() else { return error };
-    // git's last line says what is wrong; those before it are a lecture on `git config`.
-    let words = error.words.lines().last().unwrap_or_default();
-    let words = words.trim_start_matches("fatal: ");
+    // git's last line says what is wrong, if it was kept; those above it are a lecture on `git config`, but
+    // for the first.
+    let fatal = error.words.lines().find_map(|line| line.strip_prefix("fatal: "));
+    let words = fatal.or_else(|| error.words.lines().next()).unwrap_or_default();
     Failure::new(exit::REFUSED, format!("git does not know who commits: {words}"))
         .hint("git config user.name \"Your Name\"")
         .hint("git config user.email you@example.com")

@@ -213,10 +213,15 @@ fn ask(cwd: &Path) -> Result<Answer> {
         _ => {
             let error = output.to_error("rev-parse");
             let words = error.words.trim_start_matches("fatal: ").to_owned();
-            return Err(Failure::new(
-                exit::REFUSED,
-                if words.is_empty() { error.to_string() } else { words },
-            )
+            let message = if words.is_empty() { error.to_string() } else { words };
+            let failure = Failure::new(exit::REFUSED, message.as_str());
+            // What else git may say, of owners for instance, tells what to do by itself.
+            return Err(match message.starts_with("not a git repository") {
+                true => {
+                    failure.hint("go into one, or make one: git init; to see what this is: git parallel demo")
+                }
+                false => failure,
+            }
             .into());
         }
     };

@@ -185,7 +185,8 @@ pub(super) fn check_target(repo: &Repository, target: &Text, allow_dirty: bool, 
         worktrees.iter().filter(|w| w.branch() == Some(&full) && w.is_present()).collect();
     if let [first, second, ..] = checkouts[..] {
         let (first, second) = (first.place().display(), second.place().display());
-        problems.push(Problem::plain(format!("'{target}' is checked out twice: in {first} and {second}")));
+        let what = format!("'{target}' is checked out twice: in {first} and {second}");
+        problems.push(Problem::new(what, "have one of them check out something else: git switch BRANCH"));
     }
     for checkout in &checkouts {
         if let Some(operation) = git::operation_in_progress(&checkout.admin_dir) {
