@@ -59,6 +59,14 @@ fn colours_are_as_configured() {
     sandbox.git(&["config", "color.ui", "always"]);
     assert!(!colored(&sandbox, "color.parallel=never"));
     assert!(!colored(&sandbox, "color.parallel=auto"));
+    // As git tells its children that it has started a pager.
+    sandbox.set_env("GIT_PAGER_IN_USE", "true");
+    assert!(!colored(&sandbox, "color.parallel=auto"), "it is a dumb terminal");
+    sandbox.set_env("TERM", "xterm");
+    assert!(colored(&sandbox, "color.parallel=auto"));
+    assert!(!colored(&sandbox, "color.parallel=never"));
+    sandbox.git(&["config", "color.pager", "false"]);
+    assert!(!colored(&sandbox, "color.parallel=auto"));
     sandbox.set_env("CLICOLOR_FORCE", "1");
     assert!(colored(&sandbox, "color.parallel=auto"));
     assert!(!colored(&sandbox, "color.parallel=never"));

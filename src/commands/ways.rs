@@ -22,7 +22,8 @@ pub fn settings(config: &Config, json: bool, verbosity: Verbosity) -> Result<Set
     let mut settings = Settings::detect(json, verbosity).colored(color).advising(advises(config, "Next"));
     let paged = variable("GIT_PAGER_IN_USE").is_some_and(|value| value == "true" || value == "1");
     if paged && color.is_none() && config.bool("color.pager").map_err(bad_config)?.unwrap_or(true) {
-        settings.stdout.color = variable("NO_COLOR").is_none_or(|value| value.is_empty());
+        let is_dumb = variable("TERM").is_none_or(|value| value.is_empty() || value == "dumb");
+        settings.stdout.color |= !is_dumb && variable("NO_COLOR").is_none_or(|value| value.is_empty());
     }
     Ok(settings)
 }
