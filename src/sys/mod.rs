@@ -33,7 +33,7 @@ pub use platform::{
     parent_may_be_git, reap, set_own_name, share_data, signal, somebody_stands_in, total_memory,
 };
 pub use rustix::process::Signal;
-pub use tool::{Tool, ToolOutput};
+pub use tool::{Talk, Tool, ToolOutput};
 
 /// A process, named so that it can't be mistaken for a later one of the same id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -157,11 +157,16 @@ pub const CONFIGURATION: Section = Section {
         ),
         (
             "parallel.runner",
-            "Where agents run: local (the default), slurm, or NAME. See git-parallel-runners(7).",
+            "Where agents run: local (the default), slurm, ssh, or NAME. See git-parallel-runners(7).",
         ),
         (
             "parallel.slurm.args, parallel.slurm.verify, parallel.slurm.program",
             "More arguments for sbatch; whether checks run on the cluster, too; where this program is on its nodes.",
+        ),
+        (
+            "parallel.ssh.hosts, parallel.ssh.dir, parallel.ssh.sendEnv, parallel.ssh.program",
+            "Hosts that agents run on by ssh, as HOST=NUMBER; where on them everything goes; names of variables that \
+             agents there get; where this program is there.",
         ),
         (
             "parallel.runner.NAME.submit, .status, .cancel, .prefix, .program",
