@@ -76,14 +76,16 @@ fn rewound(mut file: File) -> Result<File> {
     Ok(file)
 }
 
-/// Checks that all that these need is there, as `git fetch` does.
+/// Checks that all that these need is there, beyond what `had` needs. Refs are not asked, as `git fetch` does it: of those
+/// that somebody writes just now it may see no objects yet.
 ///
 /// # Errors
 /// git's words if something is missing.
-pub fn check_whole(git_dir: &Path, commits: &[Oid]) -> Result<()> {
-    let list: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
-    let git = Git::new().git_dir(git_dir).args(["rev-list", "--objects", "--stdin", "--not", "--all"]);
-    git.args(["--quiet", "--alternate-refs"]).stdin(list).ok().map(drop)
+pub fn check_whole(git_dir: &Path, commits: &[Oid], had: &[Oid]) -> Result<()> {
+    let mut list: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
+    list.extend(had.iter().map(|commit| format!("^{commit}\n")));
+    let git = Git::new().git_dir(git_dir).args(["rev-list", "--objects", "--quiet", "--stdin"]);
+    git.stdin(list).ok().map(drop)
 }
 
 /// Those of the objects that the repository has.
@@ -155,9 +157,10 @@ mod tests {
         let thin = pack(&here, &wanted(&tip, std::slice::from_ref(&base))).unwrap();
         assert_eq!(known(&there, std::slice::from_ref(&base)).unwrap(), []);
         unpack(&there, pack(&here, &wanted(&base, &[])).unwrap()).unwrap();
-        assert!(check_whole(&there, std::slice::from_ref(&tip)).is_err());
+        assert!(check_whole(&there, std::slice::from_ref(&tip), &[]).is_err());
         unpack(&there, thin).unwrap();
-        check_whole(&there, &[tip.clone(), base.clone()]).unwrap();
+        check_whole(&there, &[tip.clone(), base.clone()], &[]).unwrap();
+        check_whole(&there, std::slice::from_ref(&tip), std::slice::from_ref(&base)).unwrap();
         assert_eq!(known(&there, std::slice::from_ref(&base)).unwrap(), std::slice::from_ref(&base));
         unpack(&there, pack(&here, &wanted(&tip, std::slice::from_ref(&tip))).unwrap()).unwrap();
         assert!(unpack(&there, File::open(here.join("HEAD")).unwrap()).is_err());

@@ -25,7 +25,9 @@ pub(super) fn take(
     before: Option<&Standing>,
 ) -> Result<()> {
     let branch = task.spec.branch_ref();
-    let tip = take_objects(context, task, (left, pack))?;
+    let mut had = before.map(Standing::needed).unwrap_or_default();
+    had.push(context.base_of(task).clone());
+    let tip = take_objects(context, task, (left, pack), &had)?;
     let path = task.spec.worktree.as_path();
     keep_what_is_here(context, task, &tip, (before, &left.standing))?;
     if left.trouble.is_some() {
@@ -47,12 +49,17 @@ pub(super) fn take(
 }
 
 /// Takes its objects, and pins its commits; gives the tip of the task's branch.
-fn take_objects(context: &Context, task: &Task, (left, pack): (&Left, File)) -> Result<Option<Oid>> {
+fn take_objects(
+    context: &Context,
+    task: &Task,
+    (left, pack): (&Left, File),
+    had: &[Oid],
+) -> Result<Option<Oid>> {
     let common = &context.repo.common_dir;
     git::unpack(common, pack)?;
     let mut commits = left.standing.needed();
     commits.extend(left.refs.iter().map(|(_, commit)| commit.clone()));
-    git::check_whole(common, &commits)?;
+    git::check_whole(common, &commits, had)?;
     let branch = task.spec.branch_ref();
     let mut tip = None;
     for (name, commit) in &left.refs {
@@ -76,7 +83,7 @@ pub(super) fn pin_apart(context: &Context, name: &Text, (left, pack): (&Left, Fi
             commits.push(commit.clone());
         }
     }
-    git::check_whole(&context.repo.common_dir, &commits)?;
+    git::check_whole(&context.repo.common_dir, &commits, std::slice::from_ref(&context.spec.base))?;
     let mut kept: Vec<Oid> = vec![context.spec.base.clone()];
     for commit in commits {
         let mut known = false;

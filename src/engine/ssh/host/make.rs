@@ -23,8 +23,9 @@ impl Job {
             let text: String = all.iter().map(|id| format!("{id}\n")).collect();
             crate::store::write_atomically(&self.mirror.join("shallow"), text.as_bytes())?;
         }
+        let had = self.had()?;
         git::unpack(&self.mirror, pack)?;
-        git::check_whole(&self.mirror, std::slice::from_ref(base))?;
+        git::check_whole(&self.mirror, std::slice::from_ref(base), &had)?;
         self.set_mirror_ref(CACHED, base)
     }
 
@@ -62,7 +63,7 @@ impl Job {
         fs::write(git_dir.join("info/exclude"), order.exclude.as_bstr())?;
         fs::write(git_dir.join("info/attributes"), order.attributes.as_bstr())?;
         git::unpack(&git_dir, pack)?;
-        git::check_whole(&git_dir, &order.standing.needed())?;
+        git::check_whole(&git_dir, &order.standing.needed(), std::slice::from_ref(&order.base))?;
         if order.standing.branch.as_ref() != Some(&order.target) {
             git().arg("update-ref").arg(order.target.as_os_str()).arg(order.base.as_str()).ok()?;
         }
