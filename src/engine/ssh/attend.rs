@@ -240,8 +240,11 @@ impl Attendant<'_> {
             }
             refusals = if is_cut { 0 } else { refusals + 1 };
             if refusals == MOST_REFUSALS {
+                let why = self.why.clone();
+                let exit = self.keep(host, Exit::default(), &why).map_err(|e| e.words().to_owned())?;
+                self.record(&exit);
                 self.set(Fate::Kept)?;
-                return Ok(Ending::Ended(lost(self.why.clone())));
+                return Ok(Ending::Ended(exit));
             }
             self.tell(trouble.words().to_owned());
             if heard.silence() < pause {

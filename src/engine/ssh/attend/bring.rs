@@ -18,21 +18,11 @@ impl Attendant<'_> {
         host: &SshHost,
         exit: Exit,
     ) -> Result<Exit, Trouble> {
-        let exit = match self.bring_all(link, host).await {
-            Ok(()) => exit,
-            Err(trouble @ (Trouble::Cut(_) | Trouble::Off)) => return Err(trouble),
-            Err(Trouble::Bad(why)) => {
-                self.ticket.set_keeps().map_err(failed)?;
-                let why = format!(
-                    "what it made could not all be brought back ({why}); it is kept on {}",
-                    host.name
-                );
-                Exit { lost: Some(why), ..exit }
-            }
+        let exit = match self.bring_all(link, host).await? {
+            None => exit,
+            Some(why) => self.keep(host, exit, &why)?,
         };
-        let record = ExitRecord { attempt: self.task.attempt, exit: exit.clone() };
-        // The journal tells it, too.
-        let _ = shim::record_exit(&self.context.dir.task(self.task.name()), &record);
+        self.record(&exit);
         let keeps = self.ticket.jobs.last().is_some_and(|given| given.keeps);
         self.ticket.set(if keeps { Fate::Kept } else { Fate::Fetched }).map_err(failed)?;
         if !keeps && link.have(&Ask::Remove, None).await.is_ok() {
@@ -41,7 +31,21 @@ impl Attendant<'_> {
         Ok(exit)
     }
 
-    async fn bring_all(&mut self, link: &mut Link, host: &SshHost) -> Result<(), Trouble> {
+    /// Something of the job can't be had: how it ended, then.
+    pub(super) fn keep(&mut self, host: &SshHost, exit: Exit, why: &str) -> Result<Exit, Trouble> {
+        self.ticket.set_keeps().map_err(failed)?;
+        let why = format!("what it made could not all be brought back ({why}); it is kept on {}", host.name);
+        Ok(Exit { lost: Some(why), ..exit })
+    }
+
+    /// Writes down how it ended. The journal tells it, too.
+    pub(super) fn record(&self, exit: &Exit) {
+        let record = ExitRecord { attempt: self.task.attempt, exit: exit.clone() };
+        let _ = shim::record_exit(&self.context.dir.task(self.task.name()), &record);
+    }
+
+    /// Gives why something can't be had, if that is certain.
+    async fn bring_all(&mut self, link: &mut Link, host: &SshHost) -> Result<Option<String>, Trouble> {
         let (left, pack) = gather(self.context, self.task.name(), link).await?;
         let (context, task, name) = (self.context.clone(), self.task.clone(), host.name.clone());
         let before = self.ticket.standing.clone();
@@ -51,8 +55,8 @@ impl Attendant<'_> {
             let taken = blocking(move || fetch::take(&context, &task, &name, (&left, pack), before.as_ref()));
             taken.await.map_err(failed)?;
         }
-        if let Some(why) = trouble {
-            return Err(Trouble::Bad(why));
+        if trouble.is_some() {
+            return Ok(trouble);
         }
         for (path, mode) in ignored {
             link.say(&Ask::Fetch { path: path.clone() }).await?;
@@ -68,7 +72,7 @@ impl Attendant<'_> {
             );
             self.ticket.set_keeps().map_err(failed)?;
         }
-        Ok(())
+        Ok(None)
     }
 }
 
