@@ -189,6 +189,26 @@ fn setup_runs_where_the_agent_does() {
     sandbox.parallel(&["logs", "bad"]).expect(0).tells(&["setup failed: exit 7"]);
 }
 
+/// And many files travel without waiting for each other.
+#[test]
+fn everything_goes_where_it_is_said() {
+    let Some(shop) = Shop::open() else { return };
+    let sandbox = &shop.sandbox;
+    sandbox.git(&["config", "parallel.ssh.dir", "~/build/gp"]);
+    sandbox.write(".worktreeinclude", "/secret/\n");
+    for number in 0..500 {
+        sandbox.write(&format!("secret/{number}"), format!("{number}\n").repeat(100));
+    }
+    let agent = sandbox.agent(r#"cat secret/* | wc -l > "$task.txt"; pwd > "$IO/pwd"; commit"#);
+    shop.start(&["one"], &agent).wait().expect(0);
+    assert_eq!(sandbox.show("main", "one.txt").trim(), "50000");
+    let home = shop.hosts[0].home.join("build/gp");
+    assert!(
+        sandbox.read_io("pwd").starts_with(home.to_str().expect("UTF-8")) && !shop.hosts[0].cache().exists()
+    );
+    assert_eq!(fs::read_dir(home).expect("a directory").count(), 1);
+}
+
 /// Ids of another length, a history without its beginning, a repository without a worktree of its own.
 #[test]
 fn odd_repositories_travel() {

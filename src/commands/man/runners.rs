@@ -52,7 +52,8 @@ const NEEDS: Section = Section {
             same user; git; the agent's command; and this program, at the path that it has here unless \
             parallel.slurm.program or parallel.runner.NAME.program names another. Locks and pipes need not work across \
             machines. For ssh: git 2.38 or later, the agent's command, and this program on the PATH of a shell that is not \
-            a login shell (or parallel.ssh.program), in a version that speaks the same protocol. Ctrl-Z does not stop \
+            a login shell (or parallel.ssh.program), in a version that speaks the same protocol; and what a user leaves behind must be let live, which is for \
+            'loginctl enable-linger' to say where systemd-logind has KillUserProcesses. Ctrl-Z does not stop \
             agents elsewhere.",
     entries: &[],
 };

@@ -177,10 +177,21 @@ impl Link {
 
     /// Has something done, with a stream if it takes one.
     pub(super) async fn have(&mut self, ask: &Ask, stream: Option<std::fs::File>) -> Result<(), Trouble> {
+        self.give(ask, stream).await?;
+        self.hear_done().await
+    }
+
+    /// Says something, with a stream if it takes one.
+    pub(super) async fn give(&mut self, ask: &Ask, stream: Option<std::fs::File>) -> Result<(), Trouble> {
         self.say(ask).await?;
-        if let Some(file) = stream {
-            self.send_stream(file).await?;
+        match stream {
+            Some(file) => self.send_stream(file).await,
+            None => Ok(()),
         }
+    }
+
+    /// Hears that something is done.
+    pub(super) async fn hear_done(&mut self) -> Result<(), Trouble> {
         match self.hear().await? {
             Tell::Done => Ok(()),
             _ => Err(odd()),

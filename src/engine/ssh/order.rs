@@ -19,6 +19,10 @@ use crate::git::{self, Standing, Wanted};
 use crate::run::{Oid, Runner, Ssh, Task, TaskName, Text};
 use crate::shim::{Far, ShimSpec};
 
+/// How many files are sent before the first of them is known to have arrived: a host may be far away. As many answers
+/// as that fit into what is between us and them, so nobody waits for the other.
+const AHEAD: u32 = 128;
+
 /// The place of a job on its host.
 pub(super) struct Place {
     pub(super) mirror: Text,
@@ -145,12 +149,20 @@ async fn send_files(context: &Arc<Context>, task: &Task, link: &mut Link) -> Res
         let beside = shared.worktree_dir().unwrap_or(&top);
         git::included(&shared.repo, &shared.spec.include, &top, beside)
     });
+    let mut unanswered = 0;
     for path in files.await.map_err(|e| bad(&e))? {
         let file = task.spec.worktree.as_path().join(path.as_path());
         let found = blocking(move || content(&file)).await.map_err(|e| bad(&e))?;
-        if let Some((mode, content)) = found {
-            link.have(&Ask::File { path, mode }, Some(content)).await?;
+        let Some((mode, content)) = found else { continue };
+        if unanswered == AHEAD {
+            link.hear_done().await?;
+            unanswered -= 1;
         }
+        link.give(&Ask::File { path, mode }, Some(content)).await?;
+        unanswered += 1;
+    }
+    for _ in 0..unanswered {
+        link.hear_done().await?;
     }
     Ok(())
 }
