@@ -25,6 +25,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if engine::ssh::host::is_asked_for() {
+        return engine::ssh::host::main();
+    }
     // There is one beside each agent: it is to be small, and the command line is not.
     if shim::is_asked_for() {
         return shim::main();

@@ -117,7 +117,7 @@ fn a_runner_that_is_half_configured_is_refused() {
         |args: &[&str], words: &[&str]| drop(start(&sandbox, args, &agent).wait().expect(3).tells(words));
     refused(&["one"], &["'parallel.runner.mine.status' is not set"]);
     sandbox.parallel(&["doctor"]).expect(3).tells(&["'parallel.runner.mine.status' is not set"]);
-    refused(&["--runner=his", "one"], &["no runner is known as 'his'", "local, slurm, mine"]);
+    refused(&["--runner=his", "one"], &["no runner is known as 'his'", "local, slurm, ssh, mine"]);
     sandbox.git(&["config", "parallel.runner.mine.prefix", "nice"]);
     refused(&["one"], &["both a prefix and commands"]);
     sandbox.git(&["config", "parallel.runner.odd.prefix", "nice 'x"]);

@@ -1,11 +1,14 @@
 //! `git parallel cleanup`.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::place::{Place, known_tasks};
 use super::print;
 use crate::cli::CleanupArgs;
+use crate::engine::ssh::{self, Strays};
 use crate::engine::{self, Context};
 use crate::error::exit;
 use crate::git;
@@ -54,10 +57,33 @@ fn clean_run(place: &Place, args: &CleanupArgs, id: &RunId) -> Result<()> {
         journal.append(&record).and_then(|()| journal.sync()).context("cannot write the journal")?;
         run.apply(&record)?;
     }
+    let context = Arc::new(context);
+    let mut far = 0;
+    for task in tasks.iter().filter(|_| !args.dry_run) {
+        far += clean_hosts(&context, task, args.force)?;
+    }
+    if chosen.is_empty() && far > 0 {
+        return print(&format!("kept the record of run {id}: hosts still have some of it\n"));
+    }
     if chosen.is_empty() {
         remove_record(&context, &run, args.dry_run)?;
     }
     Ok(())
+}
+
+/// Removes what hosts still have of a task; gives how much stays, and says why.
+fn clean_hosts(context: &Arc<Context>, task: &Task, force: bool) -> Result<usize> {
+    let Strays { left, kept } = ssh::end_strays(context, &task.spec, force);
+    let name = task.name();
+    for place in &left {
+        print(&format!("kept {name} on {}\n", ui::one_line(place)))?;
+    }
+    for place in &kept {
+        let why = "it has what was not brought here; to remove it";
+        let place = ui::one_line(place);
+        print(&format!("kept {name} on {place}: {why}: git parallel cleanup --force {name}\n"))?;
+    }
+    Ok(left.len() + kept.len())
 }
 
 fn has_anything(context: &Context, task: &Task) -> bool {

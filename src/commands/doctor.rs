@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::place::Place;
-use super::print;
+use super::{narrate, print};
 use crate::cli::DoctorArgs;
 use crate::engine::preflight::{self, Ask};
 use crate::error::exit;
@@ -18,6 +18,9 @@ pub fn doctor(_args: &DoctorArgs) -> Result<u8> {
     }
     let draft = preflight::check(&place.repo, &place.config, &place.layout, nothing(&place))
         .map_err(|problems| preflight::refuse(&problems))?;
+    for note in &draft.notes {
+        narrate(&format!("note: {note}\n"));
+    }
     let worktrees = preflight::display_dir(&draft.worktrees, place.repo.root());
     let target = crate::ui::name(draft.target().as_bstr());
     print(&format!(

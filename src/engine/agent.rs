@@ -8,7 +8,7 @@ use std::time::Duration;
 use bstr::ByteSlice;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Context, Outbox, pacing, runner};
+use super::{Context, Outbox, pacing, runner, ssh};
 use crate::plan;
 use crate::run::{AgentCall, Event, Exit, Task, Text};
 use crate::shim::{self, Progress, Shim, ShimSpec};
@@ -76,7 +76,7 @@ async fn tell(context: Arc<Context>, task: Task, exit: Exit, outbox: &Outbox) {
 
 /// Sees an agent through that runs elsewhere; `None` if it does not.
 async fn attend_far(
-    context: &Context,
+    context: &Arc<Context>,
     task: &Task,
     stops: &mut UnboundedReceiver<shim::Request>,
     outbox: &Outbox,
@@ -87,6 +87,10 @@ async fn attend_far(
         let why = "its job has no name; please report it".to_owned();
         return Some(Exit { not_started: Some(why), ..Exit::default() });
     };
+    if let Some(ssh) = runner.ssh() {
+        let log = LogReader::new(context.dir.log(task.name()), wanted);
+        return Some(ssh::attend(context, (runner, ssh), (task, job), log, stops, outbox).await);
+    }
     let spec = runner::for_job(shim_spec(context, task), job, runner);
     let order = runner::Order { runner, job, task, spec };
     let log = LogReader::new(context.dir.log(task.name()), wanted);
@@ -199,12 +203,16 @@ async fn adopt(context: &Context, task: &Task, stops: &mut UnboundedReceiver<shi
 }
 
 fn shim_spec(context: &Context, task: &Task) -> ShimSpec {
-    let prompt = prompt(context, task).unwrap_or_default();
-    let prompt_file = Text::from(context.dir.prompt(task.name()));
+    shim_spec_with(context, task, &context.dir.prompt(task.name()).into())
+}
+
+/// What the task's agent is to do that finds its prompt in this file.
+pub(super) fn shim_spec_with(context: &Context, task: &Task, prompt_file: &Text) -> ShimSpec {
+    let prompt = prompt_in(context, task, prompt_file).unwrap_or_default();
     let (argv, _, shell) = task.agent(&context.spec);
     let prefix = context.spec.prefix_of(&task.spec);
-    let mut command = arguments(context, task, (prefix, false), &prompt, &prompt_file);
-    command.extend(arguments(context, task, (argv, shell), &prompt, &prompt_file));
+    let mut command = arguments(context, task, (prefix, false), &prompt, prompt_file);
+    command.extend(arguments(context, task, (argv, shell), &prompt, prompt_file));
     ShimSpec {
         dir: context.dir.task(task.name()).into(),
         attempt: task.attempt,
@@ -227,11 +235,16 @@ pub(super) fn scrubbed() -> Vec<String> {
 
 /// The task's prompt, if it has one, with its placeholders replaced.
 pub(super) fn prompt(context: &Context, task: &Task) -> Option<Text> {
+    prompt_in(context, task, &context.dir.prompt(task.name()).into())
+}
+
+/// The same, where its agent finds it in this file.
+pub(super) fn prompt_in(context: &Context, task: &Task, prompt_file: &Text) -> Option<Text> {
     let prompt = task.spec.prompt.as_deref()?;
     let literal_from = task.spec.literal_from.unwrap_or(prompt.len());
     let (prompt, literal) = prompt.split_at_checked(literal_from).unwrap_or((prompt, ""));
-    let (prompt, prompt_file) = (Text::from(prompt), Text::from(context.dir.prompt(task.name())));
-    let replaced: Text = with_placeholders(context, task, &[("prompt_file", &prompt_file)], |known| {
+    let prompt = Text::from(prompt);
+    let replaced: Text = with_placeholders(context, task, &[("prompt_file", prompt_file)], |known| {
         plan::expand(&prompt, known)
     });
     Some(Text::from([replaced.as_bstr().as_bytes(), literal.as_bytes()].concat().as_slice()))

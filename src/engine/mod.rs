@@ -31,6 +31,7 @@ mod runner;
 mod settling;
 mod setup;
 mod signals;
+pub mod ssh;
 mod stopping;
 mod trouble;
 pub mod undo;

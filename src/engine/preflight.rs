@@ -4,6 +4,7 @@ mod agents;
 mod place;
 mod policy;
 mod runners;
+mod ssh;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -239,7 +240,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
     let regenerate = policy::regenerate(repo, config, base.as_ref(), &mut problems);
     let include = policy::include(repo, config, &mut problems);
     let usage_patterns = policy::usage_patterns(config, &mut problems);
-    let runners = runners::check(config, &ask, &mut tasks, &mut problems);
+    let (runners, about_runners) = runners::check(config, &ask, &mut tasks, &mut problems);
     place::check_pacing(&ask.pacing, &mut problems);
     let crew = agents::check(repo, config, &ask, base.as_ref(), &mut tasks, &mut problems);
     let on_conflict = agents::check_resolver(config, ask.on_conflict.as_ref(), &mut problems);
@@ -256,7 +257,7 @@ pub fn check(repo: &Repository, config: &Config, layout: &Layout, ask: Ask) -> R
             worktrees,
             tasks,
             agent: crew.agent,
-            notes: crew.notes,
+            notes: crew.notes.into_iter().chain(about_runners).collect(),
             on_conflict,
             gates,
             regenerate,

@@ -23,13 +23,14 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::run::{Action, Event, Job, Runner, RunnerKind, Step, Task, Text};
+use crate::run::{Action, Event, Job, Runner, RunnerKind, Ssh, Step, Task, Text};
 use crate::sys::{Tool, ToolOutput};
 
 pub(super) use attend::{Order, attend};
 pub(super) use job::{end_stray, for_job};
 use watch::Watch;
 
+use super::ssh::Hosts;
 use super::{Context, Engine};
 
 /// How long a runner may take to answer.
@@ -87,12 +88,19 @@ struct Submission<'a> {
 #[derive(Default)]
 pub(super) struct Runners {
     watches: Mutex<HashMap<String, Arc<Watch>>>,
+    hosts: Mutex<HashMap<String, Arc<Hosts>>>,
 }
 
 impl Runners {
     fn watch(&self, runner: &Runner) -> Arc<Watch> {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.entry(runner.name.clone()).or_insert_with(|| Arc::new(Watch::new(runner.clone()))).clone()
+    }
+
+    /// The hosts of a runner that is about such.
+    pub(super) fn hosts(&self, runner: &Runner, ssh: &Ssh) -> Arc<Hosts> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.entry(runner.name.clone()).or_insert_with(|| Arc::new(Hosts::new(ssh))).clone()
     }
 }
 
@@ -114,7 +122,9 @@ impl Desk {
         match &self.runner.kind {
             RunnerKind::Slurm { args, .. } => slurm::submit(args, submission).await,
             RunnerKind::Commands { submit, .. } => commands::submit(submit, submission).await,
-            RunnerKind::Prefix { .. } => Err(Refusal::ForGood("it takes no jobs".to_owned())),
+            RunnerKind::Prefix { .. } | RunnerKind::Ssh(_) => {
+                Err(Refusal::ForGood("it takes no jobs".to_owned()))
+            }
         }
     }
 
@@ -123,7 +133,7 @@ impl Desk {
         match &self.runner.kind {
             RunnerKind::Slurm { .. } => slurm::states(&self.slurm, jobs).await,
             RunnerKind::Commands { status, .. } => commands::states(status, jobs).await,
-            RunnerKind::Prefix { .. } => Ok(HashMap::new()),
+            RunnerKind::Prefix { .. } | RunnerKind::Ssh(_) => Ok(HashMap::new()),
         }
     }
 
@@ -133,7 +143,9 @@ impl Desk {
         match &self.runner.kind {
             RunnerKind::Slurm { .. } => slurm::cancel(job).await,
             RunnerKind::Commands { cancel: Some(cancel), .. } => commands::cancel(cancel, job).await,
-            RunnerKind::Commands { cancel: None, .. } | RunnerKind::Prefix { .. } => Ok(()),
+            RunnerKind::Commands { cancel: None, .. } | RunnerKind::Prefix { .. } | RunnerKind::Ssh(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -143,8 +155,13 @@ impl Desk {
 
     /// Several beats fit into the time after which a job is given up.
     fn beat(&self) -> Duration {
-        BEAT.min(self.lost_after() / 6).max(Duration::from_millis(100))
+        beat(self.lost_after())
     }
+}
+
+/// How often a shim's heart beats that is given up after so long.
+pub(super) fn beat(lost_after: Duration) -> Duration {
+    BEAT.min(lost_after / 6).max(Duration::from_millis(100))
 }
 
 /// A program of a runner's that did not do what it was asked.
@@ -192,7 +209,7 @@ pub(super) fn of_check<'a>(context: &'a Context, task: &'a Task) -> Option<(&'a 
 }
 
 /// A name that no other job has.
-fn new_token() -> String {
+pub(super) fn new_token() -> String {
     format!("gp-{:016x}", RandomState::new().build_hasher().finish())
 }
 

@@ -40,6 +40,7 @@ pub struct Git {
     env: Vec<(OsString, OsString)>,
     stdin: Option<Vec<u8>>,
     stdin_file: Option<File>,
+    stdout_file: Option<File>,
     users_repository: bool,
     retry_locks: bool,
     unpinned: bool,
@@ -145,6 +146,13 @@ impl Git {
     #[must_use]
     pub(super) fn holding(mut self, file: File) -> Self {
         self.stdin_file = Some(file);
+        self
+    }
+
+    /// Has it write its standard output to this file, which may be longer than memory.
+    #[must_use]
+    pub(super) fn into_file(mut self, file: File) -> Self {
+        self.stdout_file = Some(file);
         self
     }
 
@@ -298,7 +306,11 @@ impl Git {
             (None, Some(file)) => file.try_clone().context("cannot share a lock with git")?.into(),
             (None, None) => Stdio::null(),
         };
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stdout = match &self.stdout_file {
+            Some(file) => file.try_clone().context("cannot share a file with git")?.into(),
+            None => Stdio::piped(),
+        };
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let spawned = match &self.leash {
             Some(leash) => leash.spawn(&mut command),
             None => command.spawn(),

@@ -114,6 +114,21 @@ pub fn check_identity(repo: &Repository) -> Result<()> {
     Ok(())
 }
 
+/// Who commits, as settings of a repository on another machine.
+///
+/// # Errors
+/// As [`check_identity`].
+pub fn identity(repo: &Repository) -> Result<Vec<(String, Text)>> {
+    let (committer, author) = (Who::ask(repo, Part::Committer)?, Who::ask(repo, Part::Author)?);
+    let settings = |section: &str, who: &Who| {
+        [(format!("{section}.name"), who.name.clone()), (format!("{section}.email"), who.email.clone())]
+    };
+    if (&author.name, &author.email) == (&committer.name, &committer.email) {
+        return Ok(settings("user", &committer).into());
+    }
+    Ok([settings("author", &author), settings("committer", &committer)].concat())
+}
+
 /// Whether author and committer may be told apart: both come from `user.*` unless one of these is set.
 pub(super) fn may_differ(repo: &Repository) -> bool {
     let set = |name: std::ffi::OsString| {

@@ -32,6 +32,7 @@ mod merge;
 mod moves;
 mod objects;
 mod obstacles;
+mod parcel;
 mod pathspec;
 mod publish;
 mod rebase;
@@ -46,6 +47,7 @@ mod settle;
 mod snapshot;
 mod squash;
 mod stale_locks;
+mod standing;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -70,7 +72,7 @@ pub use here::{
     MergeHere, Staged, changed_beside, conclude_merge, continue_rebase, merge_commit_here, merge_here,
     rebase_here, record_resolution, reset_branch_here, stage_tracked, staged, write_index_tree,
 };
-pub use identity::check_identity;
+pub use identity::{check_identity, identity};
 pub use include::{INCLUDE_FILE, include_file, included};
 pub use leash::Leash;
 pub use merge::{changed_paths, diff_stat, tree_of};
@@ -78,6 +80,7 @@ pub use moves::{
     branches_and_tags, commit_of, has_object, head_was_on, history_of_head, is_on_a_ref, was_fetched,
     was_transferred,
 };
+pub use parcel::{Wanted, attributed, check_whole, excluded, known, pack, shallow, unpack};
 pub use pathspec::{changed_matching, check_pathspecs, larger_files, tree_matching};
 pub use publish::{Published, publish};
 pub use rebase::OLDEST_GIT_FOR_REBASE;
@@ -93,6 +96,7 @@ pub use scratch::{Scratch, discard_scratch, is_scratch};
 pub use settle::{has_recorded_resolutions, merge_in, stage_matching, staged_tree, take_from};
 pub use snapshot::snapshot;
 pub use stale_locks::{clear_locks_of_the_dead, clear_own_locks, clear_stale_locks};
+pub use standing::{Standing, add_reflog, put, standing};
 pub use status::{
     changes, changes_in, commit_leftovers, has_conflict_markers, ignored_files, index_locked,
     operation_in_progress,

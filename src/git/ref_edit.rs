@@ -5,7 +5,7 @@
 //! then it is git that waits for locks, and git that finds the words.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -88,6 +88,7 @@ fn try_advance(
     }
     try_write(repo, name, edit)?;
     if let Some(log) = &mut log {
+        end_last_line(&git_dir.join("logs/HEAD"));
         // The ref has moved, whatever becomes of this.
         let _ = log.write_all(&committer.reflog_line(old.as_str(), new.as_str(), message));
     }
@@ -141,6 +142,9 @@ fn try_set(repo: &Repository, name: &Text, new: &Oid, expect: Expect<'_>, messag
     let change = RefEdit { change, name: FullName::try_from(name.as_bstr().to_owned())?, deref: false };
     let prepared = gix.refs.transaction().prepare([change], PATIENCE, PATIENCE)?;
     sync_new_value(repo, name)?;
+    if logged {
+        end_last_line(&repo.common_dir.join("logs").join(name.as_path()));
+    }
     let done = match logged {
         true => {
             repo.committer().context("git does not know who commits")?.sign(|who| prepared.commit(who))?
@@ -193,6 +197,17 @@ fn set(new: &Oid, expect: Expect<'_>, message: &str) -> Result<Change> {
     };
     let log = LogChange { mode: RefLog::AndReference, force_create_reflog: false, message: message.into() };
     Ok(Change::Update { log, expected, new: Target::Object(Repository::gix_id(new)?) })
+}
+
+/// Who died while writing a reflog left half a line, and the next one must not be glued to it. git skips such a line.
+fn end_last_line(log: &Path) {
+    let Ok(mut log) = File::options().read(true).append(true).open(log) else { return };
+    let mut last = [b'\n'];
+    let read = log.seek(SeekFrom::End(-1)).and_then(|_| log.read_exact(&mut last));
+    if read.is_ok() && last != [b'\n'] {
+        // Best effort, as all of a reflog is.
+        let _ = log.write_all(b"\n");
+    }
 }
 
 /// Which refs have reflogs, by `core.logAllRefUpdates`.
@@ -389,6 +404,16 @@ mod tests {
         sandbox.git(&[&move_it[..], &[second.as_str(), first.as_str()]].concat());
         assert_eq!(logs(), ours);
         assert!(!advance(&repo, &repo.git_dir, &main, forth, "it is there already"));
+        back();
+        for log in ["HEAD", "refs/heads/main"].map(|name| repo.common_dir.join("logs").join(name)) {
+            let mut log = File::options().append(true).open(log).unwrap();
+            log.write_all(&first.as_str().as_bytes()[..20]).unwrap();
+        }
+        assert!(advance(&repo, &repo.git_dir, &main, forth, "behind half a line"));
+        for name in ["HEAD", "main"] {
+            let latest = sandbox.git(&["reflog", "show", "--format=%H %gs", "-n1", name]);
+            assert_eq!(latest, format!("{second} behind half a line"));
+        }
         back();
         fs::write(repo.git_dir.join("HEAD.lock"), "").unwrap();
         assert!(!advance(&repo, &repo.git_dir, &main, forth, "somebody moves HEAD"));

@@ -128,7 +128,7 @@ fn next_step(run: &Run, task: &Task) -> Option<Action> {
     let step = match task.state {
         TaskState::Preparing if task.prepared && run.is_called_off() => return None,
         TaskState::Preparing
-            if task.prepared && task.setup_due && run.spec.setup_of(&task.spec).is_some() =>
+            if task.prepared && task.setup_due && run.spec.setup_here(&task.spec).is_some() =>
         {
             Step::Setup
         }

@@ -34,6 +34,7 @@ pub(super) fn remember(task: &mut Task, at: Timestamp, event: &Event, clock: u64
         Event::Submitted { job: id, .. } => {
             if let Some(job) = job_of(task) {
                 job.id = Some(id.clone());
+                job.waits = None;
             }
         }
         Event::JobWaits { reason, .. } => {

@@ -35,7 +35,7 @@ pub use machine::Illegal;
 pub use model::{Run, RunState, Task};
 pub use overlap::{Change, Changes, independent, overlaps};
 pub use pacing::Pacing;
-pub use runner::{Job, Runner, RunnerKind};
+pub use runner::{Job, Runner, RunnerKind, Ssh, SshHost};
 pub use spec::{
     AgentCall, Gates, Hooks, Leftovers, Regenerate, Resolver, RunId, RunSpec, Strategy, TaskName, TaskSpec,
     Verify, full_branch_name,

@@ -45,6 +45,53 @@ pub enum RunnerKind {
         /// It and its arguments.
         argv: Vec<Text>,
     },
+    /// Hosts that share no files with us, by ssh.
+    Ssh(Ssh),
+}
+
+/// Hosts, and how they are reached.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ssh {
+    /// The hosts, in the order they were given.
+    pub hosts: Vec<SshHost>,
+    /// Where everything goes there, if not where caches go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<Text>,
+    /// Names of variables that agents get as we have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub send_env: Vec<String>,
+    /// What is run instead of `ssh`, for `sh -c`, as git would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Text>,
+    /// Which options that understands, as in `ssh.variant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// A host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SshHost {
+    /// As it was given: `[USER@]HOST`, or `ssh://[USER@]HOST[:PORT]`.
+    pub name: String,
+    /// Agents at once.
+    pub slots: u32,
+}
+
+impl SshHost {
+    /// What ssh calls it, and its port.
+    pub fn destination(&self) -> (&str, Option<&str>) {
+        let Some(rest) = self.name.strip_prefix("ssh://") else { return (&self.name, None) };
+        let rest = rest.trim_end_matches('/');
+        // The colons of an IPv6 address stand in brackets.
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (rest, None),
+        };
+        if let (None, Some(inner)) = (host.split_once('@'), host.strip_prefix('[')) {
+            return (inner.trim_end_matches(']'), port);
+        }
+        (host, port)
+    }
 }
 
 impl Runner {
@@ -54,6 +101,14 @@ impl Runner {
     /// Whether its jobs run on their own, away from the supervisor.
     pub fn is_far(&self) -> bool {
         !matches!(self.kind, RunnerKind::Prefix { .. })
+    }
+
+    /// The hosts, if it is about such.
+    pub fn ssh(&self) -> Option<&Ssh> {
+        match &self.kind {
+            RunnerKind::Ssh(ssh) => Some(ssh),
+            _ => None,
+        }
     }
 
     /// Whether candidates are checked by it.
@@ -106,7 +161,12 @@ impl RunSpec {
 
     /// Whether other machines work in the repository, too: of their processes nobody here knows whether they live.
     pub fn works_elsewhere(&self) -> bool {
-        self.tasks.iter().any(|task| self.far_runner_of(task).is_some())
+        self.tasks.iter().any(|task| self.far_runner_of(task).is_some_and(|runner| runner.ssh().is_none()))
+    }
+
+    /// The hosts that the task's agent runs on one of.
+    pub fn ssh_of(&self, task: &TaskSpec) -> Option<&Ssh> {
+        self.runner_of(task)?.ssh()
     }
 
     /// What checks candidates away from the supervisor.

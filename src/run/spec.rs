@@ -261,6 +261,11 @@ impl RunSpec {
         setup.filter(|command| !command.as_bstr().trim_ascii().is_empty())
     }
 
+    /// The same, where the supervisor runs it: on a host it is run with the agent.
+    pub fn setup_here<'a>(&'a self, task: &'a TaskSpec) -> Option<&'a Text> {
+        self.setup_of(task).filter(|_| self.ssh_of(task).is_none())
+    }
+
     /// The target's full ref name.
     pub fn target_ref(&self) -> Text {
         full_branch_name(&self.target)

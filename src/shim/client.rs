@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::control::{Request, discard, request};
 use super::stopping::GIVE_UP;
-use super::{MARK, Report, ShimSpec, code, exit_record, session};
+use super::{MARK, Report, ShimSpec, code, exit_record, files, session};
 use crate::run::{Exit, Stop, Text};
 use crate::sys::{self, Scope, Signal};
 
@@ -145,6 +146,23 @@ impl Shim {
             None => Ok(()),
         }
     }
+}
+
+/// Starts a shim that is on its own from the start, and nobody's child: it reads its spec from a file, and tells all by
+/// the files of its directory. It holds the lock `alive` there through its standard input, so that whoever comes later
+/// can tell whether it lives. False if one does already.
+///
+/// # Errors
+/// If it can't be started.
+#[allow(clippy::disallowed_methods)]
+pub fn start_detached(spec: &ShimSpec) -> io::Result<bool> {
+    let dir = spec.dir.as_path();
+    let Some(held) = files::hold(dir)? else { return Ok(false) };
+    let file = super::write_spec(spec)?;
+    let mut command = std::process::Command::new(sys::own_executable()?);
+    command.arg0("git-parallel").arg("shim").arg(file).current_dir("/");
+    command.stdin(held).stdout(Stdio::null()).stderr(files::append_private(&dir.join("job.log"))?);
+    session::leave(command).map(|()| true)
 }
 
 /// Ends what is left of an agent whose shim died, also if that happened under an earlier supervisor:

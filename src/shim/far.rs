@@ -121,6 +121,14 @@ pub fn ask_to_stop(dir: &Path, attempt: u32, stop: Stop) -> io::Result<()> {
     replace(&dir.join("stop"), format!("{attempt} {word}\n").as_bytes())
 }
 
+/// Writes a sign of life down that came another way.
+///
+/// # Errors
+/// If it can't be written.
+pub fn pass_beat(dir: &Path, beat: &Beat) -> io::Result<()> {
+    replace(&dir.join("beat"), &serde_json::to_vec(beat)?)
+}
+
 /// Writes a shim's spec where it can read it, and returns the file.
 pub fn write_spec(spec: &ShimSpec) -> io::Result<PathBuf> {
     let path = spec.dir.as_path().join(format!("spec-{}.json", spec.attempt));

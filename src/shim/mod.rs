@@ -31,12 +31,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::{Exit, Text};
 
-pub use client::{Progress, Shim, end_orphans};
+pub use client::{Progress, Shim, end_orphans, start_detached};
 pub use control::{Request, discard, request};
-pub use far::{Far, Signs, ask_to_stop, call_off, next_claim, seems_alive, signs, write_spec};
+pub use far::{
+    Beat, Far, Signs, ask_to_stop, call_off, next_claim, pass_beat, seems_alive, signs, write_spec,
+};
 pub use files::{is_alive, next_attempt, outdate, wait_gone, was_begun};
 pub use log::{end_of_output, output};
-pub use record::exit_record;
+pub use record::{exit_record, write as record_exit};
 
 /// The environment variable that marks an agent and its descendants as one shim's: its value is the
 /// shim's directory.

@@ -15,3 +15,9 @@ pub fn spawn(command: Command) -> io::Result<Child> {
     let plain = plain.downcast::<Child>().map_err(|_| io::Error::other("an unknown kind of child"))?;
     Ok(*plain)
 }
+
+/// Starts `command` so as well, and leaves it to itself. Needs no runtime.
+pub fn leave(command: std::process::Command) -> io::Result<()> {
+    use process_wrap::std::{CommandWrap, ProcessSession, ResetSigmask};
+    CommandWrap::from(command).wrap(ProcessSession).wrap(ResetSigmask).spawn().map(drop)
+}

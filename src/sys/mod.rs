@@ -37,7 +37,7 @@ pub use platform::{
     total_memory,
 };
 pub use rustix::process::Signal;
-pub use tool::{Tool, ToolOutput};
+pub use tool::{Talk, Tool, ToolOutput};
 pub use trace::trace;
 
 /// A process, named so that it can't be mistaken for a later one of the same id.

@@ -1,13 +1,14 @@
 //! Running the programs of others that see to jobs elsewhere (`sbatch`, or a command of the user's): they ask nothing
-//! of anybody, say something, and end soon.
+//! of anybody, say something, and end soon. Only `ssh` is talked with for long.
 
 use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::{Signal, signal_group};
@@ -46,22 +47,8 @@ impl Tool {
     ///
     /// # Errors
     /// If it can't be started, or took too long.
-    #[expect(clippy::disallowed_methods, reason = "neither git nor an agent: a scheduler's command")]
     pub async fn run(&self, limit: Duration) -> io::Result<ToolOutput> {
-        let Some((program, arguments)) = self.argv.split_first() else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let mut command = Command::new(program);
-        // A Ctrl-C meant for us must not cut it off half way.
-        command.args(arguments).process_group(0).current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        for (name, _) in std::env::vars_os() {
-            if self.remove.iter().any(|pattern| matches(pattern, &name.to_string_lossy())) {
-                command.env_remove(name);
-            }
-        }
-        command.envs(self.set.iter().map(|(name, value)| (name, value)));
-        let mut child = command.spawn()?;
+        let mut child = self.spawn()?;
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let stdin = child.stdin.take();
         let write = async {
@@ -101,6 +88,84 @@ impl Tool {
         };
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(ToolOutput { code: status?.code(), stdout: text(stdout), stderr: text(stderr) })
+    }
+}
+
+/// A program that is talked with for long. Dropping this ends it, and what it started.
+#[derive(Debug)]
+pub struct Talk {
+    child: Child,
+    /// What it reads.
+    pub stdin: ChildStdin,
+    errors: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Tool {
+    /// Starts it, to be talked with; gives what it says beside that.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn talk(&self) -> io::Result<(Talk, ChildStdout)> {
+        const MOST_ERRORS: usize = 16 << 10;
+        let mut child = self.spawn()?;
+        let missing = || io::Error::other("it has no pipes");
+        let stdin = child.stdin.take().ok_or_else(missing)?;
+        let stdout = child.stdout.take().ok_or_else(missing)?;
+        let mut stderr = child.stderr.take().ok_or_else(missing)?;
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let kept = errors.clone();
+        tokio::spawn(async move {
+            let mut chunk = [0; 1024];
+            while let Ok(count @ 1..) = stderr.read(&mut chunk).await {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let room = MOST_ERRORS.saturating_sub(kept.len()).min(count);
+                kept.extend_from_slice(&chunk[..room]);
+            }
+        });
+        Ok((Talk { child, stdin, errors }, stdout))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "neither git nor an agent: a scheduler's command, or ssh")]
+    fn spawn(&self) -> io::Result<Child> {
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let mut command = Command::new(program);
+        // A Ctrl-C meant for us must not cut it off half way.
+        command.args(arguments).process_group(0).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        for (name, _) in std::env::vars_os() {
+            if self.remove.iter().any(|pattern| matches(pattern, &name.to_string_lossy())) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.set.iter().map(|(name, value)| (name, value)));
+        command.spawn()
+    }
+}
+
+impl Talk {
+    /// What it said on standard error so far.
+    pub fn errors(&self) -> String {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&errors).into_owned()
+    }
+
+    /// Waits for its end, which is near; gives its exit code.
+    pub async fn end(&mut self) -> Option<i32> {
+        let code = timeout(DRAIN, self.child.wait()).await.ok()?.ok()?.code();
+        // The last words may still be on their way.
+        tokio::task::yield_now().await;
+        code
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Unreaped, its id is still its own.
+        if let Some(pid) = self.child.id() {
+            let _ = signal_group(pid, Signal::KILL);
+        }
     }
 }
 

@@ -50,6 +50,13 @@ pub(super) fn runners(spec: &RunSpec, tasks: &[&TaskSpec]) -> Vec<String> {
                 format!(": {}", argv.iter().map(text::argument).collect::<Vec<_>>().join(" "))
             }
             RunnerKind::Commands { submit, .. } => format!(": {}", text::quote(submit)),
+            RunnerKind::Ssh(ssh) => {
+                let hosts = ssh.hosts.iter().map(|host| match host.slots {
+                    1 => text::one_line(&host.name),
+                    slots => format!("{} ({slots} at once)", text::one_line(&host.name)),
+                });
+                format!(" on {}", words::listed(&hosts.collect::<Vec<_>>(), MOST))
+            }
             RunnerKind::Slurm { .. } => String::new(),
         };
         (!names.is_empty()).then(|| format!("start {whom} by {}{with}", text::one_line(&runner.name)))

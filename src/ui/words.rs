@@ -48,9 +48,14 @@ pub(super) fn job(task: &Task) -> String {
     let job = if task.state == TaskState::Integrating { &task.check_job } else { &task.job };
     let Some(job) = job else { return String::new() };
     let runner = text::one_line(&job.runner);
-    let id = job.id.as_ref().map(|id| format!(" (job {})", text::one_line(id))).unwrap_or_default();
+    // Where a host is all that there is to know of a job, once is enough.
+    let id = job.id.as_ref().filter(|id| job.host.as_ref() != Some(id));
+    let id = id.map(|id| format!(" (job {})", text::one_line(id))).unwrap_or_default();
     match (&job.host, &job.waits) {
-        (Some(host), _) => format!("on {}{id}", text::one_line(host)),
+        (Some(host), None) => format!("on {}{id}", text::one_line(host)),
+        (Some(host), Some(why)) => {
+            format!("on {}{id}, out of reach: {}", text::one_line(host), text::one_line(why))
+        }
         (None, Some(why)) => format!("waits for {runner}{id}: {}", text::one_line(why)),
         (None, None) => format!("submitted to {runner}{id}"),
     }

@@ -92,7 +92,7 @@ const CODES: &[(&str, i32)] = &[
 ];
 
 /// The tests have no cluster, so they only ask whether the command is understood.
-const ELSEWHERE: &[&str] = &["--runner slurm", "--runner hq", "./hyperqueue"];
+const ELSEWHERE: &[&str] = &["--runner slurm", "--runner ssh", "--runner hq", "./hyperqueue"];
 
 /// Each page that has a section with examples, and the lines that stand out in it.
 fn pages() -> Vec<(String, Vec<String>)> {

@@ -215,8 +215,11 @@ fn agents() -> Result<Vec<CompletionCandidate>> {
 /// Where agents can run.
 fn runners() -> Result<Vec<CompletionCandidate>> {
     let config = config()?;
-    let built_in =
-        [described(Runner::LOCAL, "processes of this machine"), described("slurm", "jobs of a cluster")];
+    let built_in = [
+        described(Runner::LOCAL, "processes of this machine"),
+        described("slurm", "jobs of a cluster"),
+        described("ssh", "hosts"),
+    ];
     let configured = config.subsections("parallel.runner.");
     Ok(built_in.into_iter().chain(configured.into_iter().map(|name| described(name, "configured"))).collect())
 }

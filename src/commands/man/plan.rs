@@ -75,7 +75,7 @@ const TASK: Section = Section {
         ),
         (
             "runner",
-            "Where its agent runs: local, slurm, or a name that the configuration has (git-parallel-runners(7)).",
+            "Where its agent runs: local, slurm, ssh, or a name that the configuration has (git-parallel-runners(7)).",
         ),
         ("group", "Its group; see PHASES AND GROUPS."),
         ("phase", "Its phase: a whole number, or a name."),

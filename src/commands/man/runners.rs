@@ -13,8 +13,8 @@ const DESCRIPTION: [&str; 4] = [
      key runner of a task in a plan. A plan may name a runner and no more: what that executes comes from the \
      configuration alone, and holds as it was when the run started.",
     "Whatever the runner, branches, worktrees, the record of the run, the landing and its order are the supervisor's, on \
-     the machine where the run was started. So are setup, hooks and resolvers, and checks unless parallel.slurm.verify \
-     says otherwise. --jobs is how many tasks are submitted at once, and --timeout begins when the agent does.",
+     the machine where the run was started. So are setup (but with ssh), hooks and resolvers, and checks unless \
+     parallel.slurm.verify says otherwise. --jobs is how many tasks are submitted at once, and --timeout begins when the agent does.",
     "Beside each agent is the same small process as on one machine, the shim. It takes an attempt up once: if a scheduler \
      starts the job again, nothing happens. It looks whether the worktree is the one that was made for the task before \
      it starts the agent, streams the agent's output, gives a sign of life every few seconds, ends the agent with its \
@@ -31,6 +31,7 @@ const WHICH: Section = Section {
     entries: &[
         ("local", "The default: agents are processes of this machine. Nothing is polled."),
         ("slurm", "A cluster with Slurm, whose nodes share the file system of the repository."),
+        ("ssh", "Machines that can be reached by ssh, and that share nothing with this one."),
         (
             "NAME, by commands",
             "Another scheduler that starts a program on machines which share the file system: HyperQueue, HTCondor, \
@@ -50,7 +51,10 @@ const NEEDS: Section = Section {
     intro: "For slurm and for runners by commands: the repository and its worktrees at the same paths, writable by the \
             same user; git; the agent's command; and this program, at the path that it has here unless \
             parallel.slurm.program or parallel.runner.NAME.program names another. Locks and pipes need not work across \
-            machines. Ctrl-Z does not stop agents there.",
+            machines. For ssh: git 2.38 or later, the agent's command, and this program on the PATH of a shell that is not \
+            a login shell (or parallel.ssh.program), in a version that speaks the same protocol; and what a user leaves behind must be let live, which is for \
+            'loginctl enable-linger' to say where systemd-logind has KillUserProcesses. Ctrl-Z does not stop \
+            agents elsewhere.",
     entries: &[],
 };
 
@@ -71,6 +75,78 @@ const SLURM: Section = Section {
         ),
         ("parallel.slurm.verify", "If true, candidates are checked by jobs, too (see --verify)."),
         ("parallel.slurm.program", "Where this program is on the nodes."),
+    ],
+};
+
+const SSH: Section = Section {
+    title: "SSH",
+    intro: "A task goes to the host that has most room. One connection carries all of it: this program connects as git \
+            would (GIT_SSH_COMMAND, core.sshCommand, GIT_SSH, or ssh; keys, host keys and agent forwarding as ssh has \
+            them; BatchMode, since nobody is there to answer), and what answers there is this program again. It is sent \
+            the base, unless it is there from earlier, and gets a repository of its own for each attempt, which borrows \
+            the objects of a mirror: the task's branch, the target where the base is, and nothing else; no remotes, no \
+            tags. Included files (.worktreeinclude, parallel.include) travel, and what this user ignores; of the environment only \
+            what parallel.ssh.sendEnv names; who commits is who would here. setup runs there, as a part of the agent's \
+            command. GIT_PARALLEL_WORKTREE, {worktree} and {prompt_file} are paths there, and GIT_PARALLEL_ROOT is the \
+            mirror.",
+    entries: &[
+        (
+            "parallel.ssh.hosts",
+            "The hosts, as words; may be given several times. A host is [USER@]HOST, as ssh_config has it, or \
+             ssh://[USER@]HOST[:PORT]; after it may stand =NUMBER, how many agents it takes at once (default: 1). \
+             --jobs holds for all of them together. Each is asked once before a run starts: that some can't be used is \
+             told, and that none can stops it.",
+        ),
+        (
+            "parallel.ssh.dir",
+            "Where on the hosts everything goes, if not absolute then below the home directory. Default: \
+             git-parallel in $XDG_CACHE_HOME or ~/.cache. All of it is for its owner alone.",
+        ),
+        (
+            "parallel.ssh.sendEnv",
+            "Names of variables that agents get as they are here, as words; may be given several times. Their values \
+             are in a file there while the agent runs.",
+        ),
+        ("parallel.ssh.program", "This program, on the hosts. Default: git-parallel."),
+    ],
+};
+
+const AWAY: Section = Section {
+    title: "WHAT COMES BACK FROM A HOST",
+    intro: "When an agent has ended, what it made is brought here before anything else is done: its commits, those that it \
+            left behind among them; its files, index and HEAD, and a merge or rebase that it did not finish, into the \
+            task's worktree, as if it had worked here. Then it is removed there; the mirror stays, and may be removed at \
+            any time when nothing runs (rm -rf ~/.cache/git-parallel).",
+    entries: &[
+        (
+            "Other branches and tags",
+            "Are kept as refs/parallel/RUN/TASK/other-branch and the like. A HEAD that was on one of them is detached here.",
+        ),
+        (
+            "Ignored files",
+            "Come back if they are new or were changed, but for those that parallel.disposable names. More than 1000 of them, \
+             or 64 MB, stay there with the job, and so does anything else that can't be brought back; that is told, and \
+             'git parallel cleanup --force TASK' removes it.",
+        ),
+        (
+            "Large files and submodules",
+            "What Git LFS holds does not travel, only the pointers do; nor do submodules.",
+        ),
+        (
+            "A connection that is cut",
+            "Is made again, after 1 to 30 seconds. The agent does not see it; its output is passed on from where it was. \
+             Nothing that ssh says or exits with is taken for the agent's end.",
+        ),
+        (
+            "A host that stays away",
+            "For parallel.lostAfter: its tasks are begun anew on another, which is no retry. If there is none, they have \
+             failed. What the host's agents do then does not count; as soon as it is back in the course of the run, or at \
+             'git parallel cleanup', they are ended, and what they made is pinned as refs/parallel/RUN/TASK/abandoned-....",
+        ),
+        (
+            "An abort while a host is away",
+            "Is told, with the command that ends the agent there later: git parallel cleanup --run RUN.",
+        ),
     ],
 };
 
@@ -115,18 +191,27 @@ const FILES: Section = Section {
         ("job.log", "What the job itself said, such as that this program is not there."),
         ("claim-N", "Who took attempt N up."),
         ("beat", "The latest sign of life: where the agent runs."),
+        ("hosts-N.json", "Which hosts had attempt N, and what became of that (ssh)."),
         ("stop", "That it is to end."),
     ],
 };
 
 /// Commands to try, under what they are for.
-const EXAMPLES: [(&str, &[&str]); 4] = [
+const EXAMPLES: [(&str, &[&str]); 5] = [
     (
         "Slurm:",
         &[
             "git config parallel.slurm.args '--partition=short --cpus-per-task=4 --time=1:00:00'",
             "git parallel run --runner slurm -j 20 a b c -- sh -c 'hostname >$GIT_PARALLEL_TASK'",
             "git parallel status",
+        ],
+    ),
+    (
+        "Two machines by ssh, with four and eight agents at once:",
+        &[
+            "git config parallel.ssh.hosts 'build1=4 ssh://ann@build2:2222=8'",
+            "git parallel doctor",
+            "git parallel run --runner ssh -j 12 a b c -- sh -c 'hostname >$GIT_PARALLEL_TASK'",
         ],
     ),
     (
@@ -159,12 +244,12 @@ pub fn page() -> String {
         }
         roff.text([roman(paragraph)]);
     }
-    for section in [&WHICH, &NEEDS, &SLURM, &COMMANDS, &PREFIX, &FILES] {
+    for section in [&WHICH, &NEEDS, &SLURM, &SSH, &AWAY, &COMMANDS, &PREFIX, &FILES] {
         tagged(&mut roff, section);
     }
     roff.control("SH", ["EXAMPLES"]);
     commands(&mut roff, &EXAMPLES);
-    let others = ["git-parallel-run(1)", "git-parallel-plan(5)", "git-config(1)", "sbatch(1)"];
+    let others = ["git-parallel-run(1)", "git-parallel-plan(5)", "git-config(1)", "sbatch(1)", "ssh(1)"];
     see_also(&mut roff, &others.map(str::to_owned));
     Roff::render(&roff)
 }

@@ -80,10 +80,10 @@ pub const AGENTS: [Setting; 4] = [
 ];
 
 /// Where they run.
-pub const RUNNERS: [Setting; 8] = [
+pub const RUNNERS: [Setting; 12] = [
     key(
         "parallel.runner",
-        "local, slurm or NAME",
+        "local, slurm, ssh or NAME",
         "local",
         Some("runner"),
         "Where agents run. See git-parallel-runners(7).",
@@ -97,6 +97,35 @@ pub const RUNNERS: [Setting; 8] = [
     ),
     key("parallel.slurm.verify", "true or false", "false", None, "Whether checks run on the cluster, too."),
     key("parallel.slurm.program", "path", "this program's path", None, "Where this program is on the nodes."),
+    key(
+        "parallel.ssh.hosts",
+        "words, may be given several times",
+        "none",
+        None,
+        "Hosts that agents run on by ssh, as HOST=NUMBER: so many agents at once (1, if it is not said). HOST is as for \
+         ssh, or ssh://[USER@]HOST[:PORT].",
+    ),
+    key(
+        "parallel.ssh.dir",
+        "path on the hosts",
+        "git-parallel in the cache directory there",
+        None,
+        "Where on the hosts everything goes.",
+    ),
+    key(
+        "parallel.ssh.sendEnv",
+        "names of variables, may be given several times",
+        "none",
+        None,
+        "Variables that agents on hosts get as they are here.",
+    ),
+    key(
+        "parallel.ssh.program",
+        "path on the hosts",
+        "git-parallel",
+        None,
+        "Where this program is on the hosts.",
+    ),
     key(
         "parallel.runner.NAME.submit, .status, .cancel",
         COMMAND,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Ask, Problem};
+use super::{Ask, Problem, ssh};
 use crate::git::Config;
 use crate::plan;
 use crate::run::{Runner, RunnerKind, TaskSpec, Text};
@@ -14,17 +14,21 @@ const LOST_AFTER: Duration = Duration::from_secs(270);
 /// The name of what is built in beside `local`.
 const SLURM: &str = "slurm";
 
-/// What each task's agent runs on; each runner once.
+/// What each task's agent runs on; each runner once. And what a person should know of them.
 pub(super) fn check(
     config: &Config,
     ask: &Ask,
     tasks: &mut [TaskSpec],
     problems: &mut Vec<Problem>,
-) -> Vec<Runner> {
+) -> (Vec<Runner>, Vec<String>) {
+    let mut notes = Vec::new();
     if let Some(name) = ask.runner.as_ref().filter(|name| *name != Runner::LOCAL)
         && ask.tasks.as_ref().is_ok_and(Vec::is_empty)
     {
-        problems.extend(find(config, name).err());
+        match find(config, name) {
+            Ok(runner) => ssh::check(&runner, &mut notes, problems),
+            Err(problem) => problems.push(problem),
+        }
     }
     let mut runners: Vec<Runner> = Vec::new();
     let mut refused: Vec<String> = Vec::new();
@@ -35,7 +39,10 @@ pub(super) fn check(
         }
         if !runners.iter().any(|runner| runner.name == *name) {
             match find(config, name) {
-                Ok(runner) => runners.push(runner),
+                Ok(runner) => {
+                    ssh::check(&runner, &mut notes, problems);
+                    runners.push(runner);
+                }
                 Err(problem) => {
                     problems.push(problem);
                     refused.push(name.clone());
@@ -47,14 +54,19 @@ pub(super) fn check(
             task.runner = Some(name.clone());
         }
     }
-    runners
+    (runners, notes)
 }
 
 fn find(config: &Config, name: &str) -> Result<Runner, Problem> {
-    let kind = if name == SLURM { slurm(config)? } else { configured(config, name)? };
-    let key = if name == SLURM { "parallel.slurm.program".to_owned() } else { key(name, "program") };
+    let (kind, key) = match name {
+        SLURM => (slurm(config)?, "parallel.slurm.program".to_owned()),
+        ssh::NAME => (ssh::kind(config)?, "parallel.ssh.program".to_owned()),
+        _ => (configured(config, name)?, key(name, "program")),
+    };
     let program = match config.string(&key) {
         Some(program) => program,
+        // On another machine it is wherever it was installed.
+        None if name == ssh::NAME => "git-parallel".into(),
         None => own_program()?,
     };
     let lost_after = match config.string("parallel.lostAfter").map(|text| text.to_string()) {
@@ -126,7 +138,7 @@ fn configured(config: &Config, name: &str) -> Result<RunnerKind, Problem> {
 }
 
 fn unknown(config: &Config, name: &str) -> Problem {
-    let mut known = vec![Runner::LOCAL, SLURM];
+    let mut known = vec![Runner::LOCAL, SLURM, ssh::NAME];
     known.extend(config.subsections("parallel.runner."));
     let what = format!("no runner is known as '{}'", name.escape_debug());
     let near = crate::plan::nearest(name, known.iter().copied());
@@ -140,7 +152,7 @@ fn key(name: &str, variable: &str) -> String {
 }
 
 /// Words as a shell would have them, without anything that a shell would do.
-fn words(key: &str, text: &Text) -> Result<Vec<Text>, Problem> {
+pub(super) fn words(key: &str, text: &Text) -> Result<Vec<Text>, Problem> {
     let words = shlex::bytes::split(text.as_bstr());
     let words = words.map(|words| words.iter().map(|word| Text::from(word.as_slice())).collect::<Vec<_>>());
     words.filter(|words| !words.is_empty()).ok_or_else(|| {
