@@ -326,8 +326,7 @@ impl Engine {
         }
         let record = Record { at: Timestamp::now(), event };
         if let Err(illegal) = self.run.permits(&record.event) {
-            self.ui.note(&format!("warning: {illegal}"));
-            return;
+            return self.ui.note(&format!("warning: {illegal}"));
         }
         if let Err(e) = self.journal.append(&record) {
             self.broken = Some(e.into());
