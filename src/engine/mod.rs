@@ -18,12 +18,14 @@ mod foresight;
 mod gates;
 mod hooks;
 mod include;
+mod keys;
 mod landed;
 mod landing;
 mod notice;
 mod pacing;
 pub mod preflight;
 mod prepare;
+mod progress;
 mod recover;
 mod recycling;
 mod resolver;
@@ -57,7 +59,7 @@ pub use collect::ABANDONED;
 pub use context::Context;
 pub use recycling::Recycle;
 
-use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
+use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, Work, decide};
 use crate::shim;
 use crate::store::Journal;
 use crate::ui::Ui;
@@ -81,6 +83,9 @@ enum Message {
     NoRoom(TaskName, String),
     /// All that would conflict if it were landed now.
     Foreseen(Vec<Foreseen>),
+    /// What tasks have on their branches by now.
+    Made(Vec<(TaskName, Work)>),
+    Terminal(keys::Terminal),
 }
 
 /// Where workers send what they have to say.
@@ -133,6 +138,8 @@ pub struct Engine {
     /// Tasks that needed one before.
     known_needs: HashSet<TaskName>,
     machine: pacing::Machine,
+    /// Keys for the live view.
+    keys: Option<crate::sys::Keyboard>,
     broken: Option<anyhow::Error>,
 }
 
@@ -157,6 +164,7 @@ impl Engine {
             noticed: false,
             known_needs: HashSet::new(),
             machine: pacing::Machine::default(),
+            keys: None,
             broken: None,
         }
     }
@@ -175,6 +183,7 @@ impl Engine {
             .context("cannot start the supervisor")?;
         let result = runtime.block_on(self.run_loop(first));
         self.foresight.stop();
+        self.give_keys_back();
         self.ui.finish(&self.run, Timestamp::now());
         if result.is_ok() {
             runtime.block_on(self.after_end());
@@ -188,6 +197,7 @@ impl Engine {
         // Without it, what a killed shim leaves goes to init, and is found by its mark all the same.
         let _ = crate::sys::become_subreaper();
         signals::listen(self.outbox.clone()).context("cannot listen for signals")?;
+        self.listen_to_terminal().context("cannot listen for signals")?;
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
@@ -210,7 +220,7 @@ impl Engine {
         self.record(Event::RunStarted { pid: std::process::id() });
         self.fit_open_files();
         self.know_needs();
-        self.foresight.start(self.context.clone(), self.outbox.clone());
+        self.foresight.start(self.context.clone(), self.outbox.clone(), self.ui.wants_keys());
         for event in first {
             self.request(event);
         }
@@ -286,6 +296,8 @@ impl Engine {
             Message::Note(text) => self.ui.note(&text),
             Message::NoRoom(task, why) => self.run_fewer(task, why),
             Message::Foreseen(foreseen) => self.foresee(foreseen),
+            Message::Made(made) => self.ui.made(&self.run, Timestamp::now(), made),
+            Message::Terminal(news) => self.at_terminal(news),
             Message::Signal(cause) => {
                 let event = signals::respond(&self.run, cause);
                 self.announce_stop(&event);

@@ -57,12 +57,14 @@ impl Engine {
     /// Ctrl-Z: agents stop too, and their time limits; everything goes on when we do.
     pub(super) fn suspend(&mut self) {
         self.tell_agents(shim::Request::Suspend);
-        self.ui.suspend();
+        self.give_keys_back();
+        self.ui.suspend(crate::sys::is_in_background());
         // The workers that pass the request on are part of this very thread, so it goes there directly.
         if let Err(e) = crate::sys::stop_myself() {
             self.ui.note(&format!("cannot stop: {e}"));
         }
         self.tell_agents(shim::Request::Resume);
+        self.take_keys();
         self.ui.restore(&self.run, Timestamp::now());
     }
 
@@ -108,6 +110,7 @@ impl Engine {
                         let _ = agent.requests.send(shim::Request::Stop(Stop::Kill));
                     }
                 }
+                Some(Message::Terminal(news)) => self.at_terminal(news),
                 Some(_) => {}
                 None => break,
             }

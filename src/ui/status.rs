@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::look::{self, Look, Mark, pad};
-use super::rows::Rows;
+use super::rows::{Aside, Rows};
 use super::summary::{self, Logs};
 use super::{next, words};
 use crate::run::{Run, RunState};
@@ -23,7 +23,7 @@ pub fn status(run: &Run, supervisor: Supervisor, now: Timestamp, logs: Logs, loo
     let names = look::name_width(run.tasks.iter());
     let rows = Rows { run, now, look: &indented(look), names, turn: None };
     for task in &run.tasks {
-        text.push_str(&format!("  {}\n", rows.row(task, None, None)));
+        text.push_str(&format!("  {}\n", rows.row(task, &Aside::default())));
     }
     let sections = summary::sections(run, logs, look, usize::MAX);
     if !sections.is_empty() {
