@@ -45,7 +45,7 @@ pub use plan::{PlanView, plan};
 pub use report::Report;
 pub use session::Ui;
 pub use settings::{Format, Settings, Verbosity};
-pub use status::{Supervisor, list, status};
+pub use status::{Supervisor, list, status, watched};
 pub use summary::summary;
 pub use text::{Cleaner, name, one_line, quote};
 pub use undo::undo;
