@@ -317,19 +317,6 @@ impl Engine {
         }
     }
 
-    /// Who stops the run, or the task that is being landed, stops the commands that run for it.
-    fn stop_commands(&self, event: &Event) {
-        let Event::StopRequested { tasks, stop, .. } = event else { return };
-        let is_landing = |name| self.run.task(name).is_some_and(|t| t.state == TaskState::Integrating);
-        match tasks {
-            None => command::stop_all(&self.context, *stop),
-            Some(tasks) if tasks.iter().any(is_landing) => {
-                command::tell(&self.context, shim::Request::Stop(*stop));
-            }
-            Some(_) => {}
-        }
-    }
-
     /// Journal, state, screen: in this order.
     fn record(&mut self, event: Event) {
         if self.broken.is_some() {
