@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Engine, Message};
 use crate::run::{Event, Stop, StopCause};
-use crate::sys::{Keyboard, Signal};
+use crate::sys::{Keyboard, Signal, is_in_background};
 use crate::ui::Wish;
 
 /// What comes from the terminal.
@@ -58,6 +58,25 @@ impl Engine {
         self.ui.has_keys(self.keys.is_some());
     }
 
+    /// Draws the view, where we are in the terminal's foreground. In the background it would be drawn into what
+    /// a person does in their shell. That is looked at each second: nobody is told when a job that runs is
+    /// brought to the foreground.
+    pub(super) fn tick(&mut self) {
+        let now = Timestamp::now();
+        match (is_in_background(), self.ui.wants_tick()) {
+            (false, true) => self.ui.tick(&self.run, now),
+            (false, false) => {
+                self.take_keys();
+                self.ui.restore(&self.run, now);
+            }
+            (true, true) => {
+                self.give_keys_back();
+                self.ui.suspend(true);
+            }
+            (true, false) => {}
+        }
+    }
+
     /// Leaves the terminal as it was.
     pub(super) fn give_keys_back(&mut self) {
         self.keys = None;
@@ -71,10 +90,12 @@ impl Engine {
                     self.request(asked(wish));
                 }
             }
-            Terminal::Resized => self.ui.tick(&self.run, now),
+            Terminal::Resized => self.tick(),
             Terminal::Continued => {
-                self.take_keys();
-                self.ui.tick(&self.run, now);
+                if self.ui.wants_tick() {
+                    self.take_keys();
+                }
+                self.tick();
             }
             Terminal::Quit => {
                 self.give_keys_back();

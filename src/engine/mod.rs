@@ -250,7 +250,7 @@ impl Engine {
                     crate::sys::give_memory_back();
                     quiet_at = None;
                 }
-                _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
+                _ = ticks.tick(), if self.ui.wants_keys() => self.tick(),
             }
         }
         match self.broken.take() {

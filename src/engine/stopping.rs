@@ -1,7 +1,5 @@
 //! Holding agents back: fewer at once than was asked for, Ctrl-Z, and the end of a run that can't be recorded.
 
-use jiff::Timestamp;
-
 use super::{Engine, Message, command, ends_a_process};
 use crate::error::{Failure, exit};
 use crate::run::{Event, Exit, Run, Stop, Task, TaskName, TaskState};
@@ -64,8 +62,7 @@ impl Engine {
             self.ui.note(&format!("cannot stop: {e}"));
         }
         self.tell_agents(shim::Request::Resume);
-        self.take_keys();
-        self.ui.restore(&self.run, Timestamp::now());
+        self.tick();
     }
 
     pub(super) fn tell_agents(&self, request: shim::Request) {
