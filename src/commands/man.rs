@@ -28,7 +28,7 @@ use crate::cli::{Cli, ManArgs};
 use crate::error::exit;
 use json::{AGENTS_JSON, CONFLICTS_JSON, REPORT_JSON, STATUS_JSON};
 use sections::{
-    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, EXIT_STATUS, FILES, PACING, PLAN_FILE, RESOLVER,
+    AGENT_ARGUMENTS, CONFIGURATION, CONFLICTS_STATUS, EXIT_STATUS, FILES, KEYS, PACING, PLAN_FILE, RESOLVER,
     Section, VERIFICATION,
 };
 
@@ -124,6 +124,7 @@ fn page(command: &clap::Command, name: &str, others: &[String]) -> String {
             &AGENT_ARGUMENTS,
             &around::WORKTREES,
             &around::HOOKS,
+            &KEYS,
             &VERIFICATION,
             &PACING,
             &RESOLVER,

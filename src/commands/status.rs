@@ -51,6 +51,12 @@ fn words(place: &Place, supervisor: Supervisor, loaded: &Loaded) -> Result<Strin
     Ok(ui::status(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout))
 }
 
+fn watched(place: &Place, supervisor: Supervisor, loaded: &Loaded, size: (usize, usize)) -> Result<String> {
+    let logs = |task: &TaskName| loaded.dir.log(task).into();
+    let settings = plain_settings(&place.config)?;
+    Ok(ui::watched(&loaded.run, supervisor, Timestamp::now(), &logs, &settings.stdout, size))
+}
+
 /// Shows the state anew whenever the journal grows, and each second on a terminal, where the old one is
 /// overwritten.
 fn watch(place: &Place, args: &StatusArgs) -> Result<u8> {
@@ -58,14 +64,18 @@ fn watch(place: &Place, args: &StatusArgs) -> Result<u8> {
     let is_terminal = console::user_attended();
     let pause = Duration::from_secs(if is_terminal { 1 } else { 5 });
     let mut shown: Option<String> = None;
+    let mut turn = 0;
     loop {
         let (supervisor, loaded) = look(place, args)?;
         let growth = Growth::watch(&loaded.dir.journal());
-        let mut text = words(place, supervisor, &loaded)?;
-        if is_terminal {
+        let text = if is_terminal && supervisor.alive {
             // What does not fit would scroll away and could not be overwritten.
-            let rows = usize::from(term.size().0).saturating_sub(1).max(1);
-            text = text.lines().take(rows).map(|line| format!("{line}\n")).collect();
+            watched(place, supervisor, &loaded, (term.size().0.into(), turn))?
+        } else {
+            words(place, supervisor, &loaded)?
+        };
+        if is_terminal {
+            turn += 1;
             term.clear_last_lines(shown.as_deref().map_or(0, |old| old.lines().count()))?;
         }
         if is_terminal || shown.as_ref() != Some(&text) {

@@ -1,7 +1,7 @@
 //! What comes after the end of a run, and notices while it goes on.
 
 use super::notice::{self, Told};
-use super::{Engine, Message, command, hooks, landing, settling, verify};
+use super::{Engine, Message, command, hooks, keys, landing, settling, verify};
 use crate::run::{Stop, StopCause, TaskName};
 use crate::{shim, ui};
 
@@ -94,7 +94,10 @@ impl Engine {
                 }
                 command::tell_all(&self.context, shim::Request::Resume);
             }
-            Message::Event(_) | Message::Request(_) | Message::NoRoom(..) | Message::Foreseen(_) => {}
+            Message::Event(_) | Message::Request(_) | Message::NoRoom(..) => {}
+            Message::Foreseen(_) | Message::Made(_) => {}
+            // The view is over, and the terminal is as it was.
+            Message::Terminal(news) => keys::quit_if_asked(&news),
         }
     }
 }

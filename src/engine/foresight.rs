@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::progress::Progress;
 use super::{Context, Engine, Message, Outbox};
 use crate::git::{self, Leash, Outlook};
 use crate::run::{Foreseen, Oid, Run, TaskName, TaskState, Text, Told, is_open};
@@ -51,7 +52,16 @@ struct Orders {
 
 /// What is to be looked at: the tasks whose branches are open.
 #[derive(Clone, PartialEq, Default)]
-struct Scope(Vec<(TaskName, TaskState, Text)>);
+struct Scope(Vec<Open>);
+
+#[derive(Clone, PartialEq)]
+struct Open {
+    task: TaskName,
+    state: TaskState,
+    branch: Text,
+    /// What the branch started from.
+    base: Option<Oid>,
+}
 
 /// Where all branches were at a look.
 #[derive(PartialEq, Default)]
@@ -60,22 +70,32 @@ struct Tips {
     tasks: Vec<(TaskName, Oid)>,
 }
 
+impl Tips {
+    /// Each task, what its branch started from, and where it was.
+    fn since_base<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = (&'a TaskName, &'a Oid, &'a Oid)> {
+        let base = |task: &TaskName| scope.0.iter().find(|open| open.task == *task)?.base.as_ref();
+        self.tasks.iter().filter_map(move |(task, tip)| Some((task, base(task)?, tip)))
+    }
+}
+
 /// What one look leaves for the next.
 #[derive(Default)]
 struct Memory {
     known: git::Foresight,
     last: Tips,
+    /// What was made so far, if somebody watches.
+    progress: Option<Progress>,
 }
 
 impl Foresight {
-    /// Begins to watch. Where that can't be, nothing is foreseen.
-    pub(super) fn start(&mut self, context: Arc<Context>, outbox: Outbox) {
+    /// Begins to watch. Where that can't be, nothing is foreseen. `counts`: also what branches hold is told.
+    pub(super) fn start(&mut self, context: Arc<Context>, outbox: Outbox, counts: bool) {
         let Ok(arrivals) = Arrivals::new() else { return };
         let (orders, stopped, leash) = (Mutex::default(), Condvar::new(), Leash::default());
         let shared = Arc::new(Shared { orders, stopped, arrivals, leash });
         let thread = std::thread::Builder::new().name("foresight".to_owned());
         let theirs = Arc::clone(&shared);
-        if let Ok(handle) = thread.spawn(move || keep_looking(&context, &theirs, &outbox)) {
+        if let Ok(handle) = thread.spawn(move || keep_looking(&context, &theirs, &outbox, counts)) {
             (self.shared, self.thread) = (Some(shared), Some(handle));
         }
     }
@@ -84,7 +104,12 @@ impl Foresight {
     pub(super) fn follow(&self, run: &Run) {
         let Some(shared) = &self.shared else { return };
         let open = run.tasks.iter().filter(|task| is_open(task));
-        let open = open.map(|task| (task.name().clone(), task.state, task.spec.branch_ref()));
+        let open = open.map(|task| Open {
+            task: task.name().clone(),
+            state: task.state,
+            branch: task.spec.branch_ref(),
+            base: task.base.clone(),
+        });
         let now = Scope(open.collect());
         let mut orders = shared.orders();
         if orders.scope != now {
@@ -126,9 +151,9 @@ impl Engine {
     }
 }
 
-fn keep_looking(context: &Context, shared: &Shared, outbox: &Outbox) {
+fn keep_looking(context: &Context, shared: &Shared, outbox: &Outbox, counts: bool) {
     crate::sys::lower_own_priority();
-    let mut memory = Memory::default();
+    let mut memory = Memory { progress: counts.then(Progress::default), ..Memory::default() };
     while shared.arrivals.wait().is_ok() && shared.pause(MOMENT) {
         let begun = Instant::now();
         // Whatever comes from here on calls for another look.
@@ -137,6 +162,11 @@ fn keep_looking(context: &Context, shared: &Shared, outbox: &Outbox) {
         arm(context, shared, &scope);
         if let Ok(Some(found)) = look(context, &scope, &mut memory, &shared.leash) {
             let _ = outbox.messages.send(Message::Foreseen(found));
+        }
+        let Memory { progress, last, .. } = &mut memory;
+        let made = progress.as_mut().map(|progress| progress.news(context, last.since_base(&scope)));
+        if let Some(made) = made.filter(|made| !made.is_empty()) {
+            let _ = outbox.messages.send(Message::Made(made));
         }
         if !shared.pause((begun.elapsed() * REST).min(LONGEST_REST)) {
             return;
@@ -148,7 +178,7 @@ fn keep_looking(context: &Context, shared: &Shared, outbox: &Outbox) {
 /// and removes such directories.
 fn arm(context: &Context, shared: &Shared, scope: &Scope) {
     let target = context.spec.target_ref();
-    let refs = scope.0.iter().map(|(_, _, branch)| branch).chain([&target]);
+    let refs = scope.0.iter().map(|open| &open.branch).chain([&target]);
     let paths = refs.map(|name| context.repo.common_dir.join(name.as_path()));
     let directories: BTreeSet<PathBuf> = paths.filter_map(|path| Some(path.parent()?.to_owned())).collect();
     for directory in directories {
@@ -166,7 +196,7 @@ fn look(
 ) -> Result<Option<Vec<Foreseen>>> {
     let mut tips =
         Tips { target: git::branch_tip(&context.repo, &context.spec.target_ref())?, tasks: Vec::new() };
-    for (task, _, branch) in &scope.0 {
+    for Open { task, branch, .. } in &scope.0 {
         if let Some(tip) = git::branch_tip(&context.repo, branch)? {
             tips.tasks.push((task.clone(), tip));
         }

@@ -18,12 +18,14 @@ mod foresight;
 mod gates;
 mod hooks;
 mod include;
+mod keys;
 mod landed;
 mod landing;
 mod notice;
 mod pacing;
 pub mod preflight;
 mod prepare;
+mod progress;
 mod recover;
 mod recycling;
 mod resolver;
@@ -58,7 +60,7 @@ pub use collect::ABANDONED;
 pub use context::Context;
 pub use recycling::Recycle;
 
-use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, decide};
+use crate::run::{Action, Event, Foreseen, Record, Run, Stop, StopCause, TaskName, TaskState, Work, decide};
 use crate::shim;
 use crate::store::Journal;
 use crate::ui::{self, Ui};
@@ -82,6 +84,9 @@ enum Message {
     NoRoom(TaskName, String),
     /// All that would conflict if it were landed now.
     Foreseen(Vec<Foreseen>),
+    /// What tasks have on their branches by now.
+    Made(Vec<(TaskName, Work)>),
+    Terminal(keys::Terminal),
 }
 
 /// Where workers send what they have to say.
@@ -134,6 +139,8 @@ pub struct Engine {
     /// Tasks that needed one before.
     known_needs: HashSet<TaskName>,
     machine: pacing::Machine,
+    /// Keys for the live view.
+    keys: Option<crate::sys::Keyboard>,
     broken: Option<anyhow::Error>,
 }
 
@@ -158,6 +165,7 @@ impl Engine {
             noticed: false,
             known_needs: HashSet::new(),
             machine: pacing::Machine::default(),
+            keys: None,
             broken: None,
         }
     }
@@ -176,6 +184,7 @@ impl Engine {
             .context("cannot start the supervisor")?;
         let result = runtime.block_on(self.run_loop(first));
         self.foresight.stop();
+        self.give_keys_back();
         self.ui.finish(&self.run, Timestamp::now());
         if result.is_ok() {
             runtime.block_on(self.after_end());
@@ -189,6 +198,7 @@ impl Engine {
         // Without it, what a killed shim leaves goes to init, and is found by its mark all the same.
         let _ = crate::sys::become_subreaper();
         signals::listen(self.outbox.clone()).context("cannot listen for signals")?;
+        self.listen_to_terminal().context("cannot listen for signals")?;
         let control = control::listen(&self.context.dir.control(), self.outbox.clone())
             .context("cannot listen for requests");
         self.control = control.map_err(|e| self.ui.note(&format!("warning: {e:#}"))).ok();
@@ -211,7 +221,7 @@ impl Engine {
         self.record(Event::RunStarted { pid: std::process::id() });
         self.fit_open_files();
         self.know_needs();
-        self.foresight.start(self.context.clone(), self.outbox.clone());
+        self.foresight.start(self.context.clone(), self.outbox.clone(), self.ui.wants_keys());
         for event in first {
             self.request(event);
         }
@@ -241,7 +251,7 @@ impl Engine {
                     crate::sys::give_memory_back();
                     quiet_at = None;
                 }
-                _ = ticks.tick(), if self.ui.wants_tick() => self.ui.tick(&self.run, Timestamp::now()),
+                _ = ticks.tick(), if self.ui.wants_keys() => self.tick(),
             }
         }
         match self.broken.take() {
@@ -287,6 +297,8 @@ impl Engine {
             Message::Note(text) => self.ui.note(&text),
             Message::NoRoom(task, why) => self.run_fewer(task, why),
             Message::Foreseen(foreseen) => self.foresee(foreseen),
+            Message::Made(made) => self.ui.made(&self.run, Timestamp::now(), made),
+            Message::Terminal(news) => self.at_terminal(news),
             Message::Signal(cause) => {
                 let event = signals::respond(&self.run, cause);
                 self.announce_stop(&event);
@@ -303,19 +315,6 @@ impl Engine {
                 self.record(event);
             }
             Err(refused) => self.ui.note(&control::refusal(&refused)),
-        }
-    }
-
-    /// Who stops the run, or the task that is being landed, stops the commands that run for it.
-    fn stop_commands(&self, event: &Event) {
-        let Event::StopRequested { tasks, stop, .. } = event else { return };
-        let is_landing = |name| self.run.task(name).is_some_and(|t| t.state == TaskState::Integrating);
-        match tasks {
-            None => command::stop_all(&self.context, *stop),
-            Some(tasks) if tasks.iter().any(is_landing) => {
-                command::tell(&self.context, shim::Request::Stop(*stop));
-            }
-            Some(_) => {}
         }
     }
 

@@ -1,7 +1,5 @@
 //! Holding agents back: fewer at once than was asked for, Ctrl-Z, and the end of a run that can't be recorded.
 
-use jiff::Timestamp;
-
 use super::{Engine, Message, command, ends_a_process};
 use crate::error::{Failure, exit};
 use crate::run::{Event, Exit, Run, Stop, Task, TaskName, TaskState};
@@ -57,13 +55,14 @@ impl Engine {
     /// Ctrl-Z: agents stop too, and their time limits; everything goes on when we do.
     pub(super) fn suspend(&mut self) {
         self.tell_agents(shim::Request::Suspend);
-        self.ui.suspend();
+        self.give_keys_back();
+        self.ui.suspend(crate::sys::is_in_background());
         // The workers that pass the request on are part of this very thread, so it goes there directly.
         if let Err(e) = crate::sys::stop_myself() {
             self.ui.note(&format!("cannot stop: {e}"));
         }
         self.tell_agents(shim::Request::Resume);
-        self.ui.restore(&self.run, Timestamp::now());
+        self.tick();
     }
 
     pub(super) fn tell_agents(&self, request: shim::Request) {
@@ -71,6 +70,19 @@ impl Engine {
         for agent in self.agents.values() {
             // One that can't be reached is about to end.
             let _ = shim::request(&agent.dir, request);
+        }
+    }
+
+    /// Who stops the run, or the task that is being landed, stops the commands that run for it.
+    pub(super) fn stop_commands(&self, event: &Event) {
+        let Event::StopRequested { tasks, stop, .. } = event else { return };
+        let is_landing = |name| self.run.task(name).is_some_and(|t| t.state == TaskState::Integrating);
+        match tasks {
+            None => command::stop_all(&self.context, *stop),
+            Some(tasks) if tasks.iter().any(is_landing) => {
+                command::tell(&self.context, shim::Request::Stop(*stop));
+            }
+            Some(_) => {}
         }
     }
 
@@ -108,6 +120,7 @@ impl Engine {
                         let _ = agent.requests.send(shim::Request::Stop(Stop::Kill));
                     }
                 }
+                Some(Message::Terminal(news)) => self.at_terminal(news),
                 Some(_) => {}
                 None => break,
             }

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Resource, WaitId, WaitIdOptions, WaitOptions};
 mod background;
 mod bring;
 mod foreground;
+mod keyboard;
 #[cfg(target_os = "linux")]
 mod linux;
 mod pager;
@@ -29,6 +30,7 @@ use portable as platform;
 pub use background::run_in_background;
 pub use bring::{bring, discard};
 pub use foreground::{become_program, run_in_foreground};
+pub use keyboard::{Keyboard, is_in_background};
 pub use pager::Pager;
 pub use platform::{
     Arrivals, Growth, available_memory, become_subreaper, descendants, file_clock, git_at_work,

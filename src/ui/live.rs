@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::look::{self, Look};
-use super::rows::Rows;
-use super::words;
+use super::look::{self, Look, Mark};
+use super::rows::{Aside, Rows};
+use super::view::View;
+use super::{estimate, words};
 use crate::run::{Run, Task, TaskState};
 
 /// What one drawing needs beside the run.
@@ -20,20 +21,46 @@ pub(super) struct Frame<'a> {
     pub(super) height: usize,
     /// How many drawings came before.
     pub(super) turn: usize,
-    /// The last line of a task's output.
-    pub(super) output: &'a dyn Fn(&Task) -> Option<&'a str>,
-    /// What a task's landing will conflict with.
-    pub(super) ahead: &'a dyn Fn(&Task) -> Option<String>,
+    /// What a person looks at.
+    pub(super) view: &'a View,
+    /// What is known of a task beside the run.
+    pub(super) aside: &'a dyn Fn(&Task) -> Aside<'a>,
+    /// So many lines from the end of a task's log.
+    pub(super) log: &'a dyn Fn(&Task, usize) -> Vec<String>,
+}
+
+/// How many rows the parts of the view have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Layout {
+    /// For tasks.
+    pub(super) tasks: usize,
+    /// For a log, with the line above it.
+    log: usize,
+}
+
+impl Layout {
+    /// Of `all` tasks on a terminal of this height.
+    pub(super) fn new(height: usize, all: usize, view: &View) -> Layout {
+        // The summary has a row, and the cursor stands on another.
+        let room = height.saturating_sub(2 + usize::from(view.has_line()));
+        let tasks = if view.log { all.min((room / 3).max(1)) } else { room };
+        Layout { tasks, log: if view.log { room.saturating_sub(tasks) } else { 0 } }
+    }
+
+    /// How many tasks have a row of their own.
+    pub(super) fn shown(self, all: usize) -> usize {
+        if all <= self.tasks { all } else { self.tasks.saturating_sub(1) }
+    }
 }
 
 impl Frame<'_> {
     /// The lines of the view while the run goes on; none is wider than the terminal.
     pub(super) fn lines(&self) -> Vec<String> {
-        // One row is the summary's, and the cursor stands on another.
-        let mut lines = self.task_lines(self.height.saturating_sub(2), Some(self.turn));
-        let elapsed = words::duration(words::between(self.since, self.now));
-        let total = format!("{}   {elapsed}", words::tally_of(self.run));
-        lines.push(self.look.fit(&total, self.look.width));
+        let layout = Layout::new(self.height, self.run.tasks.len(), self.view);
+        let mut lines = self.task_lines(layout.tasks, Some(self.turn));
+        lines.extend(self.log_lines(layout.log));
+        lines.extend(self.line());
+        lines.push(self.total());
         lines
     }
 
@@ -43,35 +70,103 @@ impl Frame<'_> {
     }
 
     fn task_lines(&self, room: usize, turn: Option<usize>) -> Vec<String> {
-        let (shown, folded) = choose(&self.run.tasks, room);
-        let Frame { run, now, look, .. } = *self;
-        let rows = Rows { run, now, look, names: look::name_width(run.tasks.iter()), turn };
-        let row = |task: &&Task| {
-            let output = (self.output)(task).filter(|_| turn.is_some());
-            let ahead = (self.ahead)(task).filter(|_| turn.is_some());
-            rows.row(task, output, ahead.as_deref())
+        let Frame { run, now, look, view, .. } = *self;
+        let order = arrange(&run.tasks, room);
+        let rows_shown = Layout { tasks: room, log: 0 }.shown(order.len());
+        let selected = view.place(&order).filter(|_| turn.is_some());
+        let top = if turn.is_some() { view.top.min(order.len() - rows_shown) } else { 0 };
+        let (above, rest) = order.split_at(top);
+        let (shown, below) = rest.split_at(rows_shown);
+        // Where one is selected, all are moved aside for what points to it.
+        let width = look.width.saturating_sub(if selected.is_some() { 2 } else { 0 });
+        let row_look = Look { width, ..look.clone() };
+        let names = look::name_width(run.tasks.iter()).min((look.width / 3).max(8));
+        let rows = Rows { run, now, look: &row_look, names, turn };
+        let row = |(place, task): (usize, &&Task)| {
+            let aside = if turn.is_some() { (self.aside)(task) } else { Aside::default() };
+            let row = rows.row(task, &aside);
+            let point = match selected {
+                None => "",
+                Some(selected) if selected == top + place => ">",
+                Some(_) => " ",
+            };
+            let row = if point.is_empty() { row } else { format!("{} {row}", look.bold(point)) };
+            look.fit(&row, look.width)
         };
-        let mut lines: Vec<String> = shown.iter().map(row).collect();
-        if !folded.is_empty() && room > 0 {
-            let mut counts = BTreeMap::new();
-            folded.iter().for_each(|task| *counts.entry(task.state).or_insert(0) += 1);
-            let fold = format!("{} {} more: {}", look.ellipsis(), folded.len(), words::tally(&counts));
-            lines.push(look.fit(&look.dim(&fold), look.width));
+        let mut lines: Vec<String> = shown.iter().enumerate().map(row).collect();
+        if !(above.is_empty() && below.is_empty()) && room > 0 {
+            lines.push(look.fit(&look.dim(&self.folded(above, below)), look.width));
         }
         lines
     }
+
+    /// `… 3 above, 90 below: 4 landed, 89 queued`
+    fn folded(&self, above: &[&Task], below: &[&Task]) -> String {
+        let mut counts = BTreeMap::new();
+        above.iter().chain(below).for_each(|task| *counts.entry(task.state).or_insert(0) += 1);
+        let tally = words::tally(&counts);
+        match (above.len(), below.len()) {
+            (above, 0) => format!("{} {above} above: {tally}", self.look.ellipsis()),
+            (0, below) => format!("{} {below} more: {tally}", self.look.ellipsis()),
+            (above, below) => format!("{} {above} above, {below} below: {tally}", self.look.ellipsis()),
+        }
+    }
+
+    /// The end of the log of the selected task, below a line that says so.
+    fn log_lines(&self, room: usize) -> Vec<String> {
+        let Some(task) = self.view.selected.as_ref().and_then(|name| self.run.task(name)) else {
+            return Vec::new();
+        };
+        let Some(rows) = room.checked_sub(1) else { return Vec::new() };
+        let (look, rule) = (self.look, if self.look.unicode { "──" } else { "--" });
+        let title = format!("{rule} log of {} (l closes it) {rule}", words::task(task.name()));
+        let mut lines = vec![look.fit(&look.bold(&title), look.width)];
+        lines.extend((self.log)(task, rows).iter().map(|line| look.fit(line, look.width)));
+        // So that what is below stays where it is.
+        lines.resize(room, String::new());
+        lines
+    }
+
+    /// A question, what came of a key, or what the keys do.
+    fn line(&self) -> Option<String> {
+        let (look, view) = (self.look, self.view);
+        let line = match (&view.asks, &view.said) {
+            (Some(task), _) => {
+                let question = format!("abort {}? its work is kept [y/N]", words::task(task));
+                look.paint(Mark::Warning, &question)
+            }
+            (None, Some(said)) => look.paint(Mark::Warning, said),
+            (None, None) if view.help => KEYS.to_owned(),
+            (None, None) => return None,
+        };
+        Some(look.fit(&line, look.width))
+    }
+
+    /// `2 of 5 done in 1m 39s, about 2m left: 1 landed, 1 conflict, 2 running, 1 queued`
+    fn total(&self) -> String {
+        let Frame { run, now, look, .. } = *self;
+        let done = run.tasks.iter().filter(|task| run.is_at_rest(task)).count();
+        let elapsed = words::duration(words::between(self.since, now));
+        let left = estimate::left(run, now).map(|left| format!(", {left}")).unwrap_or_default();
+        let total =
+            format!("{done} of {} done in {elapsed}{left}: {}", run.tasks.len(), words::tally_of(run));
+        let hint = if self.view.hint { "  ?: keys" } else { "" };
+        let room = look.width.saturating_sub(hint.len());
+        look.fit(&format!("{}{}", look.fit(&total, room), look.dim(hint)), look.width)
+    }
 }
 
-/// The tasks that get a line of their own, and those that are folded into one. What goes on comes
-/// first, then what wants a person, then what waits.
-fn choose(tasks: &[Task], room: usize) -> (Vec<&Task>, Vec<&Task>) {
+/// What the keys do.
+const KEYS: &str = "j/k: select  l: log  a: abort  r: run again  Esc: back  Ctrl-C: stop the run";
+
+/// The tasks in the order of their rows: as planned where all have one, else what goes on first, then what
+/// wants a person, then what waits.
+pub(super) fn arrange(tasks: &[Task], room: usize) -> Vec<&Task> {
     let mut all: Vec<&Task> = tasks.iter().collect();
-    if all.len() <= room {
-        return (all, Vec::new());
+    if all.len() > room {
+        all.sort_by_key(|task| urgency(task.state));
     }
-    all.sort_by_key(|task| urgency(task.state));
-    let folded = all.split_off(room.saturating_sub(1));
-    (all, folded)
+    all
 }
 
 fn urgency(state: TaskState) -> u8 {
@@ -87,64 +182,6 @@ fn urgency(state: TaskState) -> u8 {
         TaskState::Aborted | TaskState::RolledBack | TaskState::Blocked => 3,
         TaskState::Queued => 4,
         TaskState::Landed | TaskState::Unchanged | TaskState::Skipped => 5,
-    }
-}
-
-/// The part of the screen that is drawn over again and again.
-#[derive(Default, Debug)]
-pub(super) struct Screen {
-    lines: Vec<String>,
-    cursor_hidden: bool,
-}
-
-impl Screen {
-    /// Everything that replaces the old drawing by these lines, as one write.
-    pub(super) fn draw(&mut self, lines: Vec<String>, width: usize) -> String {
-        let mut bytes = String::new();
-        if !self.cursor_hidden {
-            bytes.push_str("\x1b[?25l");
-            self.cursor_hidden = true;
-        }
-        bytes.push_str(&self.to_top(width));
-        for line in &lines {
-            bytes.push_str(line);
-            bytes.push_str("\x1b[K\n");
-        }
-        bytes.push_str("\x1b[J");
-        self.lines = lines;
-        bytes
-    }
-
-    /// Takes the drawing off the screen.
-    pub(super) fn clear(&mut self, width: usize) -> String {
-        let mut bytes = self.to_top(width);
-        if !self.lines.is_empty() {
-            bytes.push_str("\x1b[J");
-        }
-        self.lines.clear();
-        bytes
-    }
-
-    /// Shows the cursor again, if it was hidden.
-    pub(super) fn release(&mut self) -> &'static str {
-        if std::mem::take(&mut self.cursor_hidden) { "\x1b[?25h" } else { "" }
-    }
-
-    /// Puts a line above the drawing, which stays as it was.
-    pub(super) fn insert(&mut self, line: &str, width: usize) -> String {
-        let mut bytes = self.to_top(width);
-        bytes.push_str(&format!("\x1b[J{line}\n"));
-        self.lines.iter().for_each(|line| bytes.extend([line, "\n"]));
-        bytes
-    }
-
-    /// Back to where the drawing begins. A terminal that became narrower has wrapped its lines since.
-    fn to_top(&self, width: usize) -> String {
-        let rows = |line: &String| console::measure_text_width(line).max(1).div_ceil(width.max(1));
-        match self.lines.iter().map(rows).sum::<usize>() {
-            0 => String::new(),
-            rows => format!("\r\x1b[{rows}A"),
-        }
     }
 }
 
@@ -166,11 +203,22 @@ mod tests {
     }
 
     fn frame(story: &Story, look: &Look, height: usize) -> Vec<String> {
-        let output = |task: &Task| (task.name().0 == "auth").then_some("Compiling größe v1.2 (日本語/src)");
-        let ahead =
-            |task: &Task| (task.name().0 == "a-much-longer-name").then(|| "conflict ahead".to_owned());
+        viewed(story, look, height, &View::default())
+    }
+
+    fn viewed(story: &Story, look: &Look, height: usize, view: &View) -> Vec<String> {
+        let mut view = view.clone();
+        view.follow(&story.run, height);
+        let (view, so_far) = (&view, work(2));
+        let aside = |task: &Task| Aside {
+            output: (task.name().0 == "auth").then_some("Compiling größe v1.2 (日本語/src)"),
+            ahead: (task.name().0 == "a-much-longer-name").then(|| "conflict ahead".to_owned()),
+            so_far: Some(&so_far),
+            step: Some(std::time::Duration::from_secs(12)),
+        };
+        let log = |_: &Task, rows: usize| (1..=rows.min(9)).map(|n| format!("line {n}")).collect();
         let (run, now, since) = (&story.run, at(99), at(0));
-        Frame { run, now, since, look, height, turn: 0, output: &output, ahead: &ahead }.lines()
+        Frame { run, now, since, look, height, turn: 0, view, aside: &aside, log: &log }.lines()
     }
 
     #[test]
@@ -196,8 +244,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_hundred_tasks_fold() {
+    fn hundred() -> Story {
         let names: Vec<String> = (0..100).map(|i| format!("t{i:02}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut story = Story::new(spec(&names));
@@ -208,11 +255,44 @@ mod tests {
             story.finish(5, name, 1).land(6, name, How::Merge);
         }
         story.fail(7, "t04", Exit { code: Some(3), ..Exit::default() });
+        story
+    }
+
+    #[test]
+    fn a_hundred_tasks_fold() {
+        let story = hundred();
         assert_snapshot!(frame(&story, &look(), 10).join("\n"));
         for height in 0..120 {
             let lines = frame(&story, &look(), height).len();
             assert!(lines == 1 || lines < height, "{lines} lines of {height}");
         }
+    }
+
+    /// Terminals as people have them, with and without what they asked to see.
+    fn at_widths(story: &Story, height: usize, views: &[View]) -> String {
+        let mut shown = String::new();
+        for (width, view) in [80, 200].into_iter().flat_map(|width| views.iter().map(move |v| (width, v))) {
+            let lines = viewed(story, &Look { width, ..look() }, height, view);
+            assert!(lines.len() < height && lines.iter().all(|l| console::measure_text_width(l) <= width));
+            shown.push_str(&format!("{width} columns\n{}\n\n", lines.join("\n")));
+        }
+        shown
+    }
+
+    #[test]
+    fn a_selected_task_and_its_log() {
+        let view = View { hint: true, selected: Some("billing".into()), ..View::default() };
+        let asks = View { asks: view.selected.clone(), ..view.clone() };
+        let log = View { log: true, help: true, ..view.clone() };
+        assert_snapshot!(at_widths(&story(), 12, &[View { selected: None, ..view }, asks, log]));
+    }
+
+    #[test]
+    fn a_hundred_tasks_scroll() {
+        let story = hundred();
+        let view = View { hint: true, selected: Some("t42".into()), ..View::default() };
+        let log = View { log: true, top: 95, hint: false, ..view.clone() };
+        assert_snapshot!(at_widths(&story, 10, &[view, log]));
     }
 
     #[test]
@@ -229,65 +309,5 @@ mod tests {
             Exit { not_started: Some("no such file".into()), ..Exit::default() },
         );
         assert_snapshot!(frame(&story, &look(), 40).join("\n"));
-    }
-
-    #[test]
-    fn the_screen_is_drawn_over_in_one_write() {
-        let mut screen = Screen::default();
-        let lines = |lines: &[&str]| lines.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        assert_eq!(screen.draw(lines(&["one", "two"]), 10), "\x1b[?25lone\x1b[K\ntwo\x1b[K\n\x1b[J");
-        assert_eq!(screen.insert("note", 10), "\r\x1b[2A\x1b[Jnote\none\ntwo\n");
-        // Only two columns are left: each of the old lines takes two rows now.
-        assert_eq!(screen.draw(lines(&["a"]), 2), "\r\x1b[4Aa\x1b[K\n\x1b[J");
-        assert_eq!(screen.clear(10), "\r\x1b[1A\x1b[J");
-        assert_eq!(screen.clear(10), "");
-        assert_eq!(screen.release(), "\x1b[?25h");
-        assert_eq!(screen.release(), "");
-    }
-
-    /// What a terminal shows after these bytes, with single characters for the sequences of [`Screen`]:
-    /// U+E000 clears the line, U+E001 all below, and U+E010 + n goes up n rows.
-    fn shown(bytes: &str) -> String {
-        let (mut rows, mut row, mut column) = (vec![String::new()], 0_usize, 0_usize);
-        for c in bytes.chars() {
-            match c {
-                '\r' => column = 0,
-                '\n' => {
-                    (row, column) = (row + 1, 0);
-                    rows.resize(rows.len().max(row + 1), String::new());
-                }
-                '\u{e000}' => rows[row].truncate(column),
-                '\u{e001}' => {
-                    rows[row].truncate(column);
-                    rows.truncate(row + 1);
-                }
-                '\u{e010}'..='\u{e0ff}' => row -= c as usize - 0xe010,
-                _ => {
-                    let end = rows[row].len().min(column + 1);
-                    rows[row].replace_range(column..end, &c.to_string());
-                    column += 1;
-                }
-            }
-        }
-        rows.join("\n")
-    }
-
-    #[test]
-    fn what_was_above_the_drawing_stays() {
-        let lines = |lines: &[&str]| lines.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
-        let mut screen = Screen::default();
-        let mut bytes = "$ git parallel run\n".to_owned();
-        bytes += &screen.draw(lines(&["one", "two", "three"]), 80);
-        bytes += &screen.insert("a note", 80);
-        bytes += &screen.draw(lines(&["1"]), 80);
-        bytes += &screen.insert("another", 80);
-        bytes += &screen.draw(lines(&["one", "2", "three", "four"]), 80);
-        let mut simple =
-            bytes.replace("\x1b[?25l", "").replace("\x1b[K", "\u{e000}").replace("\x1b[J", "\u{e001}");
-        for up in 1..9_u32 {
-            simple =
-                simple.replace(&format!("\x1b[{up}A"), &char::from_u32(0xe010 + up).unwrap().to_string());
-        }
-        assert_eq!(shown(&simple), "$ git parallel run\na note\nanother\none\n2\nthree\nfour\n");
     }
 }

@@ -6,12 +6,28 @@ use jiff::Timestamp;
 
 use super::look::{self, Look, Mark, pad};
 use super::{text, words};
-use crate::run::{Run, Task, TaskState};
+use crate::run::{Run, Task, TaskState, Work};
 
 /// The longest state word, `rate limited`.
 const STATE_WIDTH: usize = 12;
 /// `99m 59s`.
 const TIME_WIDTH: usize = 7;
+
+/// From this width on there is room for words that are short elsewhere.
+const WIDE: usize = 120;
+
+/// What is known of a task beside the run itself.
+#[derive(Clone, Default)]
+pub(super) struct Aside<'a> {
+    /// The last line of its agent.
+    pub(super) output: Option<&'a str>,
+    /// A conflict that it runs into.
+    pub(super) ahead: Option<String>,
+    /// What is on its branch by now.
+    pub(super) so_far: Option<&'a Work>,
+    /// How long it is being checked.
+    pub(super) step: Option<Duration>,
+}
 
 /// What all rows of one drawing share.
 pub(super) struct Rows<'a> {
@@ -26,8 +42,7 @@ pub(super) struct Rows<'a> {
 
 impl Rows<'_> {
     /// `✓ auth     landed       1m 14s  fast-forward, 2 commits, 3 files +40 -2`, cut to the width.
-    /// `output` is the last line of a running agent, `ahead` a conflict that it runs into.
-    pub(super) fn row(&self, task: &Task, output: Option<&str>, ahead: Option<&str>) -> String {
+    pub(super) fn row(&self, task: &Task, aside: &Aside) -> String {
         let look = self.look;
         let mark = look::mark(self.run, task);
         let glyph = match (mark, self.turn) {
@@ -38,30 +53,50 @@ impl Rows<'_> {
         let state = if task.undone.is_some() { "undone" } else { words::state(task.state) };
         let state = pad(state, STATE_WIDTH);
         let time = words::agent_time(task, self.now).map(words_for_row).unwrap_or_default();
-        let detail = match output {
-            Some(line)
-                if task.stop.is_none() && (task.state == TaskState::Running || task.is_being_set_up()) =>
-            {
-                look.dim(line)
-            }
-            _ => detail(self.run, task, self.now),
-        };
-        let warning =
-            ahead.map(|ahead| look.paint(Mark::Warning, &format!("{} {ahead}", look.glyph(Mark::Warning))));
-        let mut detail = [warning.unwrap_or_default(), detail];
-        if task.state == TaskState::Integrating {
-            // What happens with it now is more than what may happen to others.
-            detail.reverse();
-        }
-        let detail = detail.join("  ");
         let row = format!(
             "{} {}  {}  {time:>TIME_WIDTH$}  {}",
             look.paint(mark, glyph),
             pad(&name, self.names),
             look.paint(mark, &state),
-            detail.trim_start(),
+            self.told(task, aside),
         );
         look.fit(row.trim_end(), look.width)
+    }
+
+    /// What follows the time: what is ahead, what was made, what is going on.
+    fn told(&self, task: &Task, aside: &Aside) -> String {
+        let look = self.look;
+        let goes_on = task.stop.is_none() && (task.state == TaskState::Running || task.is_being_set_up());
+        let mut detail = match aside.output {
+            Some(line) if goes_on => look.dim(line),
+            _ => detail(self.run, task, self.now),
+        };
+        let is_checked = task.state == TaskState::Integrating && task.checking.is_some();
+        if let Some(time) = aside.step.filter(|_| is_checked) {
+            detail = format!("{detail} for {}", words_for_row(time));
+        }
+        let warning =
+            |ahead: &String| look.paint(Mark::Warning, &format!("{} {ahead}", look.glyph(Mark::Warning)));
+        let so_far = aside.so_far.filter(|work| goes_on && work.commits > 0);
+        let mut parts = vec![
+            aside.ahead.as_ref().map(warning).unwrap_or_default(),
+            so_far.map(|work| so_far_in(work, look.width)).unwrap_or_default(),
+            detail,
+        ];
+        if task.state == TaskState::Integrating {
+            // What happens with it now is more than what may happen to others.
+            parts.reverse();
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join("  ")
+    }
+}
+
+/// `2 commits, 3 files +40 -2`, or `+40 -2` where it is narrow.
+fn so_far_in(work: &Work, width: usize) -> String {
+    match work.files {
+        1.. if width < WIDE => format!("+{} -{}", work.insertions, work.deletions),
+        _ => words::change(work),
     }
 }
 

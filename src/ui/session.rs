@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use console::Term;
 use jiff::Timestamp;
 
-use super::live::{Frame, Screen};
+use super::keys::keys;
+use super::live::{Frame, Layout, arrange};
 use super::out::Out;
-use super::tail::Tail;
+use super::rows::Aside;
+use super::screen::Screen;
+use super::tail::{Tail, end_of};
+use super::view::{View, Wish};
 use super::{Format, Settings, Verbosity, foreseen, json, lines, summary, text, words};
-use crate::run::{Event, Foreseen, Record, Run, Task, TaskName, Text};
+use crate::run::{Event, Foreseen, Record, Run, Step, Task, TaskName, Text, Work};
 
 /// The live view is not redrawn more often than this, whatever happens.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -39,6 +43,11 @@ struct Live {
     drawn: Option<Instant>,
     turn: usize,
     suspended: bool,
+    view: View,
+    /// What is on the branches by now.
+    so_far: HashMap<TaskName, Work>,
+    /// Since when tasks are being checked.
+    steps: HashMap<TaskName, Timestamp>,
 }
 
 impl Ui {
@@ -67,6 +76,9 @@ impl Ui {
         if let Event::RunStarted { .. } = record.event {
             self.since = Some(record.at);
         }
+        if let Event::Begun { task, step: Step::Verify { .. } } = &record.event {
+            self.live.steps.insert(task.clone(), record.at);
+        }
         match self.settings.format {
             Format::Json => self.stdout.write(&json::event(run, record)),
             Format::Plain => self.plain(run, record),
@@ -92,6 +104,39 @@ impl Ui {
                 }
             }
         }
+    }
+
+    /// Takes what is on the branches of tasks by now.
+    pub fn made(&mut self, run: &Run, now: Timestamp, made: Vec<(TaskName, Work)>) {
+        self.live.so_far.extend(made);
+        self.tick(run, now);
+    }
+
+    /// Whether there is a view that keys can be pressed in.
+    pub fn wants_keys(&self) -> bool {
+        self.settings.format == Format::Live
+    }
+
+    /// Tells the view whether keys are read. Who has pressed one knows it.
+    pub fn has_keys(&mut self, has: bool) {
+        self.live.view.hint = has && !self.live.view.touched;
+    }
+
+    /// Takes what a terminal sent for keys that were pressed; gives what is asked of the run.
+    pub fn press(&mut self, run: &Run, now: Timestamp, bytes: &[u8]) -> Vec<Wish> {
+        if !self.wants_tick() {
+            return Vec::new();
+        }
+        let mut wishes = Vec::new();
+        for key in keys(bytes) {
+            let layout = Layout::new((self.size)().0, run.tasks.len(), &self.live.view);
+            let order = arrange(&run.tasks, layout.tasks);
+            wishes.extend(self.live.view.press(run, &order, layout.shown(order.len()), key));
+        }
+        // Who presses a key waits for what comes of it.
+        self.stderr.drain(Some(IN_ORDER));
+        self.draw(run, now);
+        wishes
     }
 
     fn plain(&mut self, run: &Run, record: &Record) {
@@ -173,22 +218,19 @@ impl Ui {
     fn frame(&mut self, run: &Run, now: Timestamp, lines: impl Fn(&Frame) -> Vec<String>) -> Vec<String> {
         let (height, width) = (self.size)();
         self.settings.stderr.width = width;
-        let tails = &self.tails;
-        let output = |task: &Task| tails.get(task.name()).map(Tail::last);
-        let ahead = |task: &Task| foreseen::of_task(run, task, &self.foreseen);
+        self.live.view.follow(run, height);
+        let aside = |task: &Task| Aside {
+            output: self.tails.get(task.name()).map(Tail::last),
+            ahead: foreseen::of_task(run, task, &self.foreseen),
+            so_far: self.live.so_far.get(task.name()),
+            step: self.live.steps.get(task.name()).map(|since| words::between(*since, now)),
+        };
+        let log = |task: &Task, rows: usize| end_of((self.logs)(task.name()).as_path(), rows);
         // The last column stays free: some terminals wrap as soon as it is written to.
         let look = super::Look { width: width.saturating_sub(1), ..self.settings.stderr.clone() };
         let since = self.since.unwrap_or(run.spec.started_at);
-        lines(&Frame {
-            run,
-            now,
-            since,
-            look: &look,
-            height,
-            turn: self.live.turn,
-            output: &output,
-            ahead: &ahead,
-        })
+        let (turn, view) = (self.live.turn, &self.live.view);
+        lines(&Frame { run, now, since, look: &look, height, turn, view, aside: &aside, log: &log })
     }
 
     /// Tells the person at the terminal something, on a line of its own.
@@ -210,9 +252,13 @@ impl Ui {
         }
     }
 
-    /// Leaves the terminal to somebody else: the live view goes away and the cursor comes back.
-    pub fn suspend(&mut self) {
+    /// Leaves the terminal to somebody else: the live view goes away and the cursor comes back. If somebody
+    /// has `taken` it already (git stops at once, where it started us), the view stays above what they write.
+    pub fn suspend(&mut self, taken: bool) {
         self.live.suspended = true;
+        if taken {
+            self.live.screen.forget();
+        }
         self.release();
         self.stderr.drain_patiently();
     }
@@ -355,7 +401,7 @@ mod tests {
         let mut ui = ui(Format::Live, Verbosity::Normal, &stdout, &stderr);
         let run = &fixture::sample().run;
         ui.tick(run, at(3));
-        ui.suspend();
+        ui.suspend(false);
         let before = stderr.text();
         assert!(before.ends_with("\x1b[4A\x1b[J\x1b[?25h"), "{before:?}");
         ui.tick(run, at(4));

@@ -1,12 +1,17 @@
 //! `git parallel status` and `git parallel list` for people.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
+use super::live::Frame;
 use super::look::{self, Look, Mark, pad};
-use super::rows::Rows;
+use super::rows::{Aside, Rows};
 use super::summary::{self, Logs};
+use super::tail::end_of;
+use super::view::View;
 use super::{next, words};
-use crate::run::{Run, RunState};
+use crate::run::{Run, RunState, Task, TaskName, TaskState};
 
 /// What is known of the process that sees to a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -23,12 +28,44 @@ pub fn status(run: &Run, supervisor: Supervisor, now: Timestamp, logs: Logs, loo
     let names = look::name_width(run.tasks.iter());
     let rows = Rows { run, now, look: &indented(look), names, turn: None };
     for task in &run.tasks {
-        text.push_str(&format!("  {}\n", rows.row(task, None, None)));
+        text.push_str(&format!("  {}\n", rows.row(task, &Aside::default())));
     }
     let sections = summary::sections(run, logs, look, usize::MAX);
     if !sections.is_empty() {
         text.push_str(&format!("\n{sections}"));
     }
+    text
+}
+
+/// The state of a run that goes on, on a terminal of this height: what goes on first, where not all has room.
+pub fn watched(
+    run: &Run,
+    supervisor: Supervisor,
+    now: Timestamp,
+    logs: Logs,
+    look: &Look,
+    (height, turn): (usize, usize),
+) -> String {
+    let mut text = header(run, supervisor, now, look);
+    let said: HashMap<&TaskName, String> = run
+        .tasks
+        .iter()
+        .filter(|task| task.state == TaskState::Running)
+        .filter_map(|task| Some((task.name(), end_of(logs(task.name()).as_path(), 1).pop()?)))
+        .collect();
+    let aside = |task: &Task| Aside { output: said.get(task.name()).map(String::as_str), ..Aside::default() };
+    let frame = Frame {
+        run,
+        now,
+        since: run.spec.started_at,
+        look: &Look { width: look.width.saturating_sub(1), ..look.clone() },
+        height: height.saturating_sub(text.lines().count()),
+        turn,
+        view: &View::default(),
+        aside: &aside,
+        log: &|_, _| Vec::new(),
+    };
+    text.extend(frame.lines().into_iter().map(|line| line + "\n"));
     text
 }
 

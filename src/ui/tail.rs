@@ -1,6 +1,13 @@
 //! The lines of an agent's output while it is still being written.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
 use super::text::{Cleaner, Piece};
+
+/// So much of a log's end is read for the lines that a screen has room for.
+const END: u64 = 64 * 1024;
 
 /// A line longer than this is broken, so that output without newlines can't fill the memory.
 const LONGEST: usize = 16 * 1024;
@@ -94,6 +101,26 @@ fn end(line: &mut Line, last: &mut String, complete: &mut dyn FnMut(&str)) {
     }
 }
 
+/// The last lines of a log that say something; none if it can't be read.
+pub(super) fn end_of(log: &Path, rows: usize) -> Vec<String> {
+    let (mut tail, mut lines) = (Tail::default(), Vec::new());
+    tail.feed(&last_bytes(log).unwrap_or_default(), &mut |line| lines.push(line.to_owned()));
+    lines.extend(tail.flush());
+    lines.retain(|line| !line.is_empty());
+    lines.split_off(lines.len().saturating_sub(rows))
+}
+
+fn last_bytes(log: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let from = file.metadata()?.len().saturating_sub(END);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(END).read_to_end(&mut bytes)?;
+    // What it begins with may be the rest of a line, or of a character.
+    let whole = bytes.iter().position(|byte| *byte == b'\n').filter(|_| from > 0).map_or(0, |end| end + 1);
+    Ok(bytes.split_off(whole))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +137,21 @@ mod tests {
         assert_eq!(tail.flush().as_deref(), Some("75%"));
         assert_eq!(tail.flush(), None);
         assert_eq!(tail.last(), "75%");
+    }
+
+    #[test]
+    fn a_log_ends_with_its_last_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        assert!(end_of(&log, 3).is_empty());
+        std::fs::write(&log, "\x1b[31mone\n\n10%\r20%\ntwo\tx").unwrap();
+        assert_eq!(end_of(&log, 3), ["one", "20%", "two     x"]);
+        assert_eq!(end_of(&log, 1), ["two     x"]);
+        assert!(end_of(&log, 0).is_empty());
+        let long: String = (0..20_000).map(|n| format!("line {n} größer\n")).collect();
+        std::fs::write(&log, long).unwrap();
+        let lines = end_of(&log, 100_000);
+        assert!(lines.len() > 3000 && lines.iter().all(|line| line.starts_with("line ")), "{}", lines.len());
     }
 
     #[test]

@@ -66,6 +66,26 @@ impl Terminal {
         writer.write_all(keys).and_then(|()| writer.flush()).expect("the terminal takes it");
     }
 
+    /// Gives it another size.
+    pub fn resize(&self, rows: u16, cols: u16) {
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().expect("it is there").resize(size).expect("it takes it");
+    }
+
+    /// Whether it shows what is typed and waits for whole lines, as shells expect it.
+    pub fn is_as_shells_want(&self) -> bool {
+        use rustix::termios::LocalModes;
+        let master = self.master.as_ref().expect("it is there");
+        let modes = master.get_termios().expect("its modes").local_flags.bits();
+        let wanted = (LocalModes::ICANON | LocalModes::ECHO).bits();
+        modes & wanted == wanted
+    }
+
+    /// The process id of what runs in it.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().expect("it was started")
+    }
+
     /// All that was printed so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()

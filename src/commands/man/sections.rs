@@ -72,6 +72,31 @@ pub const PLAN_FILE: Section = Section {
     entries: &[],
 };
 
+/// Of `run`: what a person can do while it goes on.
+pub const KEYS: Section = Section {
+    title: "KEYS",
+    intro: "On a terminal a run is shown live: a line a task with its state, how long its agent runs, what it has \
+            committed so far, a conflict that is ahead, and the last line that its agent printed; below them how \
+            many are done, and by what the others took, about how long the rest may take. Where not all tasks have a \
+            line, those have one that go on or need you. While stdin is the terminal, too, there are keys (retry, \
+            resume and land have them as well):",
+    entries: &[
+        (
+            "Up, Down, k, j, Page Up, Page Down, Home, End",
+            "Select a task. The window follows; Escape goes back to how it was.",
+        ),
+        ("l", "Show the end of the log of the selected task below, and what comes; or close it."),
+        ("a", "Abort the selected task, after a yes. Its work is kept, and the others go on."),
+        ("r", "Run the selected task again, as git parallel retry does, while the others go on."),
+        ("?", "Tell what the keys do, on one line."),
+        (
+            "Ctrl-C, Ctrl-Z",
+            "Stop the run, keeping its work; hold it and its agents up, until fg. To leave a run alone from \
+             the start, there is --detach.",
+        ),
+    ],
+};
+
 /// Of `run`: when agents are started.
 pub const PACING: Section = Section {
     title: "PACING",
