@@ -122,6 +122,9 @@ impl View {
         let (name, state) = (words::task(task.name()), words::state(task.state));
         self.said = Some(match run.will_retry(task) {
             true => format!("{name} will be run again by itself"),
+            false if task.may_retry() => {
+                format!("what {name} left is being looked at; try again in a moment")
+            }
             false => format!("{name} is {state}: there is nothing to run again"),
         });
         None
