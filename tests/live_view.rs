@@ -189,7 +189,13 @@ fn a_run_that_is_stopped_leaves_the_keys_to_the_shell() {
     // Nobody is there to stop for: the group is orphaned, and Ctrl-Z is for shells with jobs. The program
     // stops itself all the same.
     kill_process(pid(terminal.pid()), Signal::TSTP).expect("it is there");
-    wait_until("the modes are back", || terminal.is_as_shells_want());
+    let stat = format!("/proc/{}/stat", terminal.pid());
+    // What comes before it has stopped would not wake it.
+    wait_until("it has stopped", || {
+        std::fs::read_to_string(&stat)
+            .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T")))
+    });
+    assert!(terminal.is_as_shells_want());
     kill_process(pid(terminal.pid()), Signal::CONT).expect("it is there");
     wait_until("the keys are taken again", || !terminal.is_as_shells_want());
     terminal.press(b"?");

@@ -508,7 +508,7 @@ fn abort_takes_one_task_out_of_the_line() {
     let running = spawn(&sandbox, &["--verify-jobs=1", "a", "b"], &check, agent);
     sandbox.await_mark("up");
     wait_until("it is in line", || sandbox.state("b") == "finished" && sandbox.task("b")["tip"].is_string());
-    sandbox.parallel(&["abort", "b"]).expect(0).tells(&["b is held"]);
+    sandbox.parallel(&["abort", "b"]).expect(0).tells(&["b: held"]);
     sandbox.mark("go");
     let output = running.wait().expect(1).tells(&["its landing was stopped", "git parallel land b"]);
     sandbox.expect_states(&[("a", "landed"), ("b", "held")]);
