@@ -11,9 +11,10 @@ import time
 
 from common import AGENT, interleave, machine, numbers, sized, table, tasks_named
 
+ROUNDS = 15
+
 
 def options(parser):
-    parser.set_defaults(rounds=15)
     parser.add_argument("--files", type=numbers, default=[100], help="sizes of the repository, by commas")
     parser.add_argument("--repository", help="a real one instead, of which HEAD is taken")
     parser.add_argument("--tasks", type=numbers, default=[100, 1000], help="tasks of the runs that status tells of")

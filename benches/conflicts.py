@@ -18,9 +18,10 @@ import time
 
 from common import interleave, machine, numbers, table
 
+ROUNDS = 5
+
 
 def options(parser):
-    parser.set_defaults(rounds=5)
     parser.add_argument("--files", type=int, default=10000, help="files of the repository")
     parser.add_argument("--branches", type=numbers, default=[10, 50], help="numbers of branches, by commas")
     parser.add_argument("--changes", type=int, default=20, help="files that each branch changes [default: 20]")

@@ -11,9 +11,10 @@ import time
 
 from common import descendants, machine, megabytes, memory_of, table, tasks_named
 
+ROUNDS = 1
+
 
 def options(parser):
-    parser.set_defaults(rounds=1)
     parser.add_argument("--tasks", type=int, default=50, help="agents that sleep [default: 50]")
     parser.add_argument("--seconds", type=float, default=10, help="how long they are looked at; a minute tells more")
     parser.add_argument("--files", type=int, default=100, help="files of the repository")

@@ -20,9 +20,10 @@ for task; do
 done
 """
 
+ROUNDS = 3
+
 
 def options(parser):
-    parser.set_defaults(rounds=3)
     parser.add_argument("--files", type=numbers, default=[100, 10000], help="sizes of the repository, by commas")
     parser.add_argument("--repository", help="a real one instead, of which HEAD is taken")
     parser.add_argument("--tasks", type=numbers, default=[4, 24], help="the two numbers of tasks")

@@ -17,9 +17,10 @@ from common import AGENT, HERE, files_of, interleave, machine, megabytes, number
 
 LOOK = 0.005
 
+ROUNDS = 5
+
 
 def options(parser):
-    parser.set_defaults(rounds=5)
     parser.add_argument("--files", type=numbers, default=[100, 10000], help="sizes of the repository, by commas")
     parser.add_argument("--repository", help="a real one instead, of which HEAD is taken")
     parser.add_argument("--tasks", type=numbers, default=[1, 4, 16], help="numbers of tasks, by commas")

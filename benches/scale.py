@@ -10,9 +10,10 @@ import time
 
 from common import AGENT, HERE, interleave, machine, megabytes, numbers, table, tasks_named
 
+ROUNDS = 1
+
 
 def options(parser):
-    parser.set_defaults(rounds=1)
     parser.add_argument("--files", type=int, default=100, help="files of the repository")
     parser.add_argument("--tasks", type=numbers, default=[100, 1000], help="numbers of tasks, by commas")
     parser.add_argument("--jobs", type=int, default=16, help="agents at once")

@@ -18,9 +18,10 @@ from common import HERE, machine, table
 
 CLUSTER = os.path.join(HERE, "..", "tests", "slurm", "cluster")
 
+ROUNDS = 3
+
 
 def options(parser):
-    parser.set_defaults(rounds=3)
     parser.add_argument("--files", type=int, default=100, help="files of the repository")
     parser.add_argument("--tasks", type=int, default=50, help="tasks, all at once")
     parser.add_argument("--seconds", type=int, default=60, help="how long the supervisor is watched")

@@ -11,9 +11,10 @@ import time
 
 from common import interleave, machine, numbers, table, tasks_named
 
+ROUNDS = 3
+
 
 def options(parser):
-    parser.set_defaults(rounds=3)
     parser.add_argument("--files", type=int, default=100, help="files of the repository")
     parser.add_argument("--tasks", type=int, default=8, help="finished tasks")
     parser.add_argument("--seconds", type=float, default=2, help="how long a check takes")

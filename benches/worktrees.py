@@ -13,9 +13,10 @@ import time
 
 from common import interleave, machine, numbers, rest, sized, table, tasks_named
 
+ROUNDS = 5
+
 
 def options(parser):
-    parser.set_defaults(rounds=5)
     parser.add_argument("--worktrees", type=int, default=8, help="how many are made [default: 8]")
     parser.add_argument("--repository", help="a real one, of which HEAD is taken [default: one that is made]")
     parser.add_argument("--files", type=numbers, default=[10000], help="files of the repository that is made")

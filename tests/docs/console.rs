@@ -1,5 +1,7 @@
 //! Console blocks in Markdown: reading them, and comparing what they say with what is printed.
 
+use crate::sandbox::Sandbox;
+
 /// A command of a console block, and what it prints. A `$` that stands below an empty line is output; lines that
 /// begin with `> ` right below a command are its further lines.
 pub struct Example {
@@ -105,5 +107,25 @@ fn what_differs_from_time_to_time_is_scrubbed() {
         ("3 files +40 -2", "3 files +40 -2"),
     ] {
         assert_eq!(scrub(line).as_deref(), Some(scrubbed));
+    }
+}
+
+/// Runs the examples of a document in their order, each behind the `prelude`: they print what it says.
+pub fn run_all(sandbox: &Sandbox, text: &str, prelude: &str) {
+    let examples = examples(text);
+    assert!(examples.len() > 20, "{}", examples.len());
+    let home = sandbox.path("home");
+    let mut dir = home.clone();
+    for example in examples {
+        if let Some(to) = example.command.strip_prefix("cd ") {
+            dir = dir.join(to);
+            continue;
+        }
+        let mut shell = sandbox.command("sh");
+        shell.args(["-c", &format!("{prelude} {{ {}\n}} 2>&1", example.command)]).current_dir(&dir);
+        let output = shell.env("LC_ALL", "C").output().unwrap();
+        let output = String::from_utf8(output.stdout).unwrap().replace(home.to_str().unwrap(), "/home/ann");
+        let expected = scrubbed(example.output.iter().map(String::as_str));
+        assert_eq!(scrubbed(output.lines()), expected, "$ {}\n{output}", example.command);
     }
 }
