@@ -172,16 +172,7 @@ fn visit_every(step: usize) {
         println!("{flavour:?}: {last} calls");
     }
     let count = instants.len();
-    let next = std::sync::Mutex::new(instants.into_iter());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some((kill_at, flavour)) = { next.lock().expect("no panic").next() } {
-                    visit(&library, kill_at, flavour);
-                }
-            });
-        }
-    });
+    common::two_at_a_time(instants.into_iter(), |(kill_at, flavour)| visit(&library, kill_at, flavour));
     println!("killed at {count} of them");
 }
 

@@ -237,16 +237,7 @@ fn visit_every(step: usize) {
     sandbox.start(command).wait().expect(0);
     let last: u64 = sandbox.read_io("count").trim().parse().expect("a number");
     assert!(last > 100, "the library counts too little: {last}");
-    let next = std::sync::Mutex::new((1..=last).skip(step / 2).step_by(step));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some(kill_at) = { next.lock().expect("no panic").next() } {
-                    visit(&library, kill_at);
-                }
-            });
-        }
-    });
+    common::two_at_a_time((1..=last).skip(step / 2).step_by(step), |kill_at| visit(&library, kill_at));
     println!("{last} calls");
 }
 

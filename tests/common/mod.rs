@@ -172,6 +172,17 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Does something for each item, for two at a time.
+pub fn two_at_a_time<T: Send>(items: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+    let next = std::sync::Mutex::new(items);
+    let take = || {
+        while let Some(item) = { next.lock().expect("no panic").next() } {
+            work(item);
+        }
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(take))));
+}
+
 /// Builds the library that counts calls and kills before one of them (`crash/kill_at.c`); `None`, said aloud,
 /// where there is no C compiler.
 pub fn kill_library(dir: &Path) -> Option<PathBuf> {
